@@ -1,0 +1,1 @@
+"""Prompt, few-shot examples, answering, and the release that pins them."""

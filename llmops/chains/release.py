@@ -1,0 +1,82 @@
+"""A release: everything that decides an answer, each part pinned by version and digest."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llmops import digests
+from llmops.errors import ConfigError
+
+KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A worked example shown before the question."""
+
+    question: str
+    context: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The base model, and the adapter on it if any."""
+
+    base: str
+    base_digest: str
+    dtype: str
+    max_new_tokens: int
+    adapter: str | None = None  # models:/<app>-adapter/<version>
+    adapter_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """The index and how it is asked."""
+
+    index: str  # models:/<app>-index/<version>
+    index_digest: str
+    k: int
+    min_score: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """One answerer of an application. The only thing evaluated, promoted, deployed, rolled back."""
+
+    app: str
+    kind: str
+    prompt: str  # prompts:/<app>-prompt/<version>
+    template: str
+    generator: Generator
+    retrieval: Retrieval | None = None
+    shots: tuple[Shot, ...] = ()
+    code_digest: str = ""  # of the source files that answer
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
+        has = (self.retrieval is not None, self.generator.adapter is not None, bool(self.shots))
+        if has != ("rag" in self.kind, "adapter" in self.kind, self.kind == "few-shot"):
+            raise ConfigError(f"a {self.kind!r} release can't have (retrieval, adapter, shots) = {has}.")
+
+    @property
+    def digest(self) -> str:
+        return digests.of_data(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like data from which `from_dict` makes an equal release."""
+        data = asdict(self)
+        data["shots"] = [{**shot, "context": list(shot["context"])} for shot in data["shots"]]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Release":
+        return cls(
+            **{
+                **data,
+                "generator": Generator(**data["generator"]),
+                "retrieval": Retrieval(**data["retrieval"]) if data["retrieval"] else None,
+                "shots": tuple(Shot(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
+            }
+        )

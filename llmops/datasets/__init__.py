@@ -1,0 +1,1 @@
+"""Question sets and training examples, read and checked."""

@@ -1,0 +1,25 @@
+"""Errors a user can act on. Anything else is a bug and keeps its traceback."""
+
+
+class LLMOpsError(Exception):
+    """A user's mistake, said in one line: what was found, what was expected, what to do."""
+
+
+class ConfigError(LLMOpsError):
+    """A parameter has a value that makes no sense."""
+
+
+class DataError(LLMOpsError):
+    """A document, question or example file can't be used as it is."""
+
+
+class WeightsError(LLMOpsError):
+    """Model weights are missing, unknown, or not the ones that were asked for."""
+
+
+class ArtifactError(LLMOpsError):
+    """An index, adapter or release is missing, damaged, or doesn't fit the others."""
+
+
+class DeploymentError(LLMOpsError):
+    """A deployment can't be made, found or reached."""

@@ -1,0 +1,1 @@
+"""Answering in bulk, metrics, statistics, scorecard."""

@@ -1,0 +1,1 @@
+"""Where weights come from, what generates with them, and the adapter folder."""

@@ -1,0 +1,145 @@
+"""What generates tokens: lists of requests in, lists of completions out, truly batched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from llmops import digests
+from llmops.errors import ConfigError
+from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity
+from llmops.models.weights import Weights
+from llmops.types import Completion, GenerationRequest, Progress
+
+DTYPES = ("auto", "bfloat16", "float32")
+
+
+class Engine(Protocol):
+    """Answers requests in the order they were asked."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name, version and dtype: recorded with every answer."""
+
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]: ...
+
+
+def resolve_dtype(name: str) -> str:
+    """Turn "auto" into bfloat16 where the processor computes in it, else float32.
+
+    Raises:
+        ConfigError: `name` is not one of DTYPES.
+    """
+    if name not in DTYPES:
+        raise ConfigError(f"dtype is {name!r}, expected one of {', '.join(DTYPES)}.")
+    if name != "auto":
+        return name
+    import torch
+
+    native = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"
+
+
+def base_identity(weights: Weights, tokenizer: Any) -> BaseIdentity:
+    template = tokenizer.chat_template or ""
+    return BaseIdentity(weights.source, weights.digest, digests.of_bytes(template.encode()))
+
+
+class TransformersEngine:
+    """Greedy decoding in this process with transformers; adapters share one base."""
+
+    def __init__(self, weights: Weights, dtype: str = "auto", batch_size: int = 16) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.dtype = resolve_dtype(dtype)
+        self.batch_size = batch_size
+        self._tokenizer = AutoTokenizer.from_pretrained(weights.folder, padding_side="left")
+        self._model: Any = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=getattr(torch, self.dtype)).eval()
+        if torch.cuda.is_available():
+            self._model.to("cuda")
+        self._base = base_identity(weights, self._tokenizer)
+        self._adapters: set[str] = set()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        import transformers
+
+        return {"name": "transformers", "version": transformers.__version__, "dtype": self.dtype}
+
+    def load_adapter(self, folder: Path) -> str:
+        """Load an adapter beside those already there; return the name to put into requests, its digest.
+
+        Raises:
+            ArtifactError: it belongs to another base.
+        """
+        name = adapter_digest(folder)
+        if name not in self._adapters:
+            from peft import PeftModel  # 4 s to import
+
+            read_identity(folder).check(self._base)
+            if self._adapters:
+                self._model.load_adapter(str(folder), adapter_name=name)
+            else:
+                self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name).eval()
+            self._adapters.add(name)
+        return name
+
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
+        """Answer requests in batches of up to `batch_size`, those of like length together.
+
+        A prompt is never cut; batches hold one adapter and one token limit.
+        """
+        prompts = [self._encode(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (_group(requests[i]), len(prompts[i])))
+        completions: list[Completion | None] = [None] * len(requests)
+        done = 0
+        while done < len(order):
+            group = _group(requests[order[done]])
+            batch = [i for i in order[done : done + self.batch_size] if _group(requests[i]) == group]
+            answers = self._generate_batch([prompts[i] for i in batch], requests[batch[0]])
+            for i, completion in zip(batch, answers, strict=True):
+                completions[i] = completion
+            done += len(batch)
+            if progress:
+                progress("answering", done, len(order))
+        return [completion for completion in completions if completion is not None]
+
+    def _encode(self, request: GenerationRequest) -> list[int]:
+        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(encoded["input_ids"])
+
+    def _generate_batch(self, prompts: list[list[int]], request: GenerationRequest) -> list[Completion]:
+        import torch
+
+        tokenizer, width = self._tokenizer, max(map(len, prompts))
+        inputs = tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt").to(self._model.device)
+        stop = _stop_tokens(tokenizer, self._model)
+        with torch.inference_mode(), self._adapter(request.adapter):
+            output = self._model.generate(
+                **inputs, max_new_tokens=request.max_new_tokens, do_sample=False, eos_token_id=sorted(stop),
+                pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+        completions = []
+        for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True):
+            end = next((i for i, token in enumerate(row) if token in stop), len(row))
+            text = tokenizer.decode(row[:end], skip_special_tokens=True).strip()
+            completions.append(Completion(text, len(prompt), end, "stop" if end < len(row) else "length"))
+        return completions
+
+    def _adapter(self, name: str | None) -> Any:
+        from contextlib import nullcontext
+
+        if name is not None:
+            self._model.set_adapter(name)
+            return nullcontext()
+        return self._model.disable_adapter() if self._adapters else nullcontext()
+
+
+def _stop_tokens(tokenizer: Any, model: Any) -> set[int]:
+    configured = model.generation_config.eos_token_id  # an id, a list of ids, or None
+    return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
+
+
+def _group(request: GenerationRequest) -> tuple[str, int]:
+    return (request.adapter or "", request.max_new_tokens)

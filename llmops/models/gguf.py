@@ -1,0 +1,39 @@
+"""Turn a GGUF file into a plain transformers folder, once."""
+
+import copy
+from pathlib import Path
+
+from llmops import digests
+from llmops.models.cache import cache_folder, new_folder
+
+
+def convert_gguf(file: Path) -> Path:
+    """Dequantise a GGUF causal LM to fp32 safetensors with its tokenizer; return the folder, cached by the file's digest.
+
+    transformers loads GGUF into a model that refuses to be saved, so the weights move to a fresh model whose config
+    doesn't say that it is quantised.
+    """
+    import transformers  # names the converter: another version may dequantise otherwise
+
+    target = cache_folder() / "converted" / f"{digests.of_file(file)}-transformers-{transformers.__version__}"
+    if target.is_dir():
+        return target
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    config = copy.deepcopy(loaded.config)
+    del config.quantization_config
+    config.architectures = [type(loaded).__name__]
+    model = type(loaded)(config)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    for name in ("bos_token", "eos_token", "pad_token"):  # the converted tokenizer gets eos wrong and pad not at all
+        token_id = getattr(config, f"{name}_id")
+        if token_id is not None:
+            setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
+    with new_folder(target) as scratch:
+        model.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+    return target

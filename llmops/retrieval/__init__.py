@@ -1,0 +1,1 @@
+"""Chunks -> vectors -> index -> hits."""

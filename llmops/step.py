@@ -1,0 +1,55 @@
+"""Turn a config dataclass into a command line: field -> flag, type -> type, default -> default."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from llmops.errors import LLMOpsError
+
+Config = TypeVar("Config")
+
+
+def setting(help: str, default: Any = MISSING) -> Any:
+    """Declare a config field with the help text its flag shows."""
+    return field(default=default, metadata={"help": help})
+
+
+def parse(config: type[Config], argv: list[str] | None = None) -> Config:
+    """Parse `argv` (default: the process's) into a `config`; a misspelt flag is an error."""
+    parser = argparse.ArgumentParser(description=config.__doc__, allow_abbrev=False)
+    hints = get_type_hints(config)
+    for field in fields(config):  # type: ignore[arg-type]
+        parser.add_argument(
+            f"--{field.name}", type=hints[field.name], help=_help(field), required=field.default is MISSING,
+            default=None if field.default is MISSING else field.default,
+        )  # fmt: skip
+    return config(**vars(parser.parse_args(argv)))
+
+
+def _help(field: Field[Any]) -> str:
+    text = str(field.metadata.get("help", ""))
+    return text if field.default in (MISSING, "") else f"{text} (default: {field.default})"
+
+
+def run(main: Callable[[Config], Any], config: type[Config]) -> None:
+    """Run a step: a user's mistake is one line and exit 2, a bug keeps its traceback."""
+    try:
+        main(parse(config))
+    except LLMOpsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def existing_path(value: str, what: str) -> Path:
+    """Resolve a path given by the user against the working directory, which MLflow sets to the project.
+
+    Raises:
+        LLMOpsError: nothing is there.
+    """
+    path = Path(value).expanduser().resolve()
+    if not path.exists():
+        raise LLMOpsError(f"{what} {value!r} does not exist (looked for {path}). Give an existing path.")
+    return path

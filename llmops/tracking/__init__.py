@@ -1,0 +1,1 @@
+"""Our nouns as MLflow runs, models and traces."""
