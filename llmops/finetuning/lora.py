@@ -6,7 +6,7 @@ LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. Only the answer's tokens
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from llmops.chains.prompt import Prompt
 from llmops.errors import ConfigError
@@ -15,8 +15,8 @@ from llmops.models.engine import base_identity, resolve_dtype
 from llmops.models.weights import Weights
 from llmops.types import Example
 
-Report = Callable[[int, dict[str, float]], None]
-"""Receives the optimiser step and what was measured in it, such as {"train.loss": 1.2}."""
+Report = Callable[[int, int, dict[str, float]], None]
+"""Receives the optimiser step, how many there are, and what was measured, such as {"train.loss": 1.2}."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class LoraRecipe:
         resolve_dtype(self.dtype)
 
 
-@dataclass(frozen=True)
-class Tokenized:
+class Tokenized(TypedDict):
     """Token ids of one example; the last `answer_length` of them are the answer and the end of turn."""
 
     input_ids: list[int]
@@ -71,7 +70,7 @@ def tokenize(examples: Sequence[Example], prompt: Prompt, tokenizer: Any, max_to
                 f"example {number} has {length} tokens, more than max_tokens={max_tokens}. "
                 "Shorten its context or raise max_tokens."
             )
-        rows.append(Tokenized([*prompt_ids, *answer_ids], len(answer_ids)))
+        rows.append(Tokenized(input_ids=[*prompt_ids, *answer_ids], answer_length=len(answer_ids)))
     return rows
 
 
@@ -83,15 +82,15 @@ def collate(rows: Sequence[Tokenized], pad: int) -> dict[str, Any]:
     """
     import torch
 
-    width = max(len(row.input_ids) for row in rows)
-    keep = max(row.answer_length for row in rows) + 1
+    width = max(len(row["input_ids"]) for row in rows)
+    keep = max(row["answer_length"] for row in rows) + 1
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), keep), -100)
     for i, row in enumerate(rows):
-        ids[i, width - len(row.input_ids) :] = torch.tensor(row.input_ids)
-        mask[i, width - len(row.input_ids) :] = 1
-        labels[i, keep - row.answer_length :] = torch.tensor(row.input_ids[-row.answer_length :])
+        ids[i, width - len(row["input_ids"]) :] = torch.tensor(row["input_ids"])
+        mask[i, width - len(row["input_ids"]) :] = 1
+        labels[i, keep - row["answer_length"] :] = torch.tensor(row["input_ids"][-row["answer_length"] :])
     return {"input_ids": ids, "attention_mask": mask, "labels": labels, "logits_to_keep": keep}
 
 
@@ -110,7 +109,8 @@ def train_adapter(
     class Reporter(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             if "loss" in logs:
-                report(state.global_step, {"train.loss": logs["loss"], "train.learning_rate": logs["learning_rate"]})
+                measured = {"train.loss": float(logs["loss"]), "train.learning_rate": float(logs["learning_rate"])}
+                report(state.global_step, state.max_steps, measured)
 
     torch.manual_seed(recipe.seed)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder)
@@ -129,7 +129,7 @@ def train_adapter(
             output_dir=str(folder / "checkpoints"), num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate,
             per_device_train_batch_size=recipe.batch_size, lr_scheduler_type="cosine", warmup_steps=2, logging_steps=1,
             save_strategy="no", report_to=[], seed=recipe.seed, disable_tqdm=True, remove_unused_columns=False,
-            use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False, label_names=["labels"],
+            train_sampling_strategy="group_by_length", use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False, label_names=["labels"],
         ),
         train_dataset=rows, data_collator=lambda batch: collate(batch, tokenizer.pad_token_id), callbacks=[Reporter()],
     )  # fmt: skip
@@ -138,7 +138,7 @@ def train_adapter(
     write_identity(folder, base_identity(weights, tokenizer))
     for extra in ("checkpoints", "README.md"):  # PEFT's model card template says nothing
         _remove(folder / extra)
-    tokens = sum(len(row.input_ids) for row in rows) * recipe.epochs
+    tokens = sum(len(row["input_ids"]) for row in rows) * recipe.epochs
     return model.eval(), {
         "train.tokens": float(tokens), "train.steps": float(result.global_step),
         "train.seconds": result.metrics["train_runtime"],

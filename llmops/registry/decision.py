@@ -1,0 +1,92 @@
+"""Promote, keep, or insufficient evidence: what a policy makes of two scorecards, with the reasons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmops.errors import ConfigError
+from llmops.evaluation.metrics import METRICS
+from llmops.evaluation.scorecard import Scorecard
+from llmops.evaluation.statistics import paired_difference
+from llmops.registry.policy import Policy, lower_is_better
+
+PROMOTE, KEEP, INSUFFICIENT = "promote", "keep", "insufficient evidence"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One comparison: what it says alone, and the sentence for the reader."""
+
+    verdict: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the challenger becomes champion: promoted only if every reason says so."""
+
+    challenger: str
+    reasons: tuple[Reason, ...]
+
+    @property
+    def verdict(self) -> str:
+        verdicts = {reason.verdict for reason in self.reasons}
+        return next(verdict for verdict in (KEEP, INSUFFICIENT, PROMOTE) if verdict in verdicts)
+
+
+def decide(
+    policy: Policy, challenger: Scorecard, champion: Scorecard | None, baselines: Sequence[Scorecard]
+) -> Decision:
+    """Compare a challenger with the champion, or, where there is none, with the policy's baselines.
+
+    Raises:
+        ConfigError: there is nothing to compare with, or a metric of the policy was not measured.
+        DataError: two scorecards are not of the same questions.
+    """
+    if champion is not None:
+        reasons = [_win(policy, challenger, champion)]
+        reasons += [_margin(metric, margin, challenger, champion) for metric, margin in policy.margins.items()]
+    else:
+        reasons = [_win(policy, challenger, baseline) for baseline in baselines if baseline is not challenger]
+    if not reasons:
+        raise ConfigError(f"nothing to compare {challenger.candidate} with: no champion, and the policy names no baselines.")
+    return Decision(challenger.candidate, tuple(reasons))
+
+
+def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
+    metric = policy.win_metric
+    sign = -1 if lower_is_better(metric) else 1
+    gain = paired_difference(*(_signed(card, metric, sign) for card in (challenger, other)))
+    verdict = PROMOTE if gain.low > policy.win_by else KEEP if gain.high <= policy.win_by else INSUFFICIENT
+    says = {PROMOTE: "better", KEEP: "not better", INSUFFICIENT: "not shown to be better"}[verdict]
+    return Reason(
+        verdict,
+        f"{says} than {other.candidate} on {metric}: gain {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] "
+        f"over {gain.n} questions, needed above {policy.win_by:g}",
+    )
+
+
+def _margin(metric: str, margin: float, challenger: Scorecard, champion: Scorecard) -> Reason:
+    sign = -1 if lower_is_better(metric) else 1
+    if metric not in METRICS:
+        new, old = (_figure(card, metric) for card in (challenger, champion))
+        verdict = PROMOTE if sign * (new - old) >= -margin else KEEP
+        return Reason(verdict, f"{metric} {new:.3f} after {old:.3f}, may worsen by {margin:g}")
+    gain = paired_difference(*(_signed(card, metric, sign) for card in (challenger, champion)))
+    verdict = PROMOTE if gain.low >= -margin else KEEP if gain.high < -margin else INSUFFICIENT
+    says = {PROMOTE: "holds", KEEP: "is worse", INSUFFICIENT: "is not shown to hold"}[verdict]
+    return Reason(
+        verdict, f"{metric} {says}: gain {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], may worsen by {margin:g}"
+    )
+
+
+def _signed(card: Scorecard, metric: str, sign: int) -> dict[str, float]:
+    values = card.values(metric)
+    if not values:
+        raise ConfigError(f"{card.candidate} has no {metric}: the policy can't compare by it.")
+    return {question_id: sign * value for question_id, value in values.items()}
+
+
+def _figure(card: Scorecard, metric: str) -> float:
+    if metric not in card.measured:
+        raise ConfigError(f"{card.candidate} has no {metric}: the policy can't compare by it.")
+    return card.measured[metric]

@@ -1,0 +1,110 @@
+"""The HTTP server in front of a release: OpenAI's chat completions, with the sources of each answer.
+
+    python -m llmops.serving.gateway --name handbook --uri models:/handbook/5 --port 8210
+
+A process serves one version. Started by a deployment, which resolved the alias to that version.
+"""
+
+import threading
+import time
+import uuid
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+
+class ChatMessage(BaseModel):
+    """One turn. The last user message is the question; a release answers each question on its own."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(BaseModel):
+    """The part of OpenAI's request that a release obeys. Sampling settings are pinned by the release, so not read."""
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+
+
+def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
+    """Serve `model`, a loaded pyfunc of a release, under the model name `name`."""
+    app = FastAPI(title=f"{name}: {uri}")
+    release = {"uri": uri, "digest": digest}
+    one_at_a_time = threading.Lock()  # the engine decodes one batch at a time
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return problem(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        return {"status": "ok", "name": name, "release": release}
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "llmops", "release": release}]}
+
+    @app.post("/v1/chat/completions")
+    def complete(request: ChatRequest) -> Any:
+        if request.model != name:
+            return problem(404, f"model {request.model!r} is not served here; ask for {name!r}.", "model_not_found")
+        if request.stream:
+            return problem(400, "streaming is not served; ask with \"stream\": false.")
+        question = [message for message in request.messages if message.role == "user"][-1:]
+        if not question or not question[0].content.strip():
+            return problem(400, "messages hold no user message with text.")
+        with one_at_a_time:
+            answer = model.predict({"input": [{"role": "user", "content": question[0].content}]})
+        return completion(name, release, answer)
+
+    return app
+
+
+def completion(name: str, release: dict[str, str], answer: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's response, and beside its fields `sources` and `release`."""
+    extra = answer["custom_outputs"]
+    text = answer["output"][0]["content"][0]["text"]
+    counts = {"prompt_tokens": extra["prompt_tokens"], "completion_tokens": extra["completion_tokens"]}
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()), "model": name,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": extra["finish_reason"]}
+        ],
+        "usage": {**counts, "total_tokens": sum(counts.values())},
+        "sources": extra["sources"], "release": release,
+    }  # fmt: skip
+
+
+def problem(status: int, message: str, code: str | None = None) -> JSONResponse:
+    """An error in OpenAI's envelope."""
+    kind = "invalid_request_error"
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status_code=status)
+
+
+def serve(name: str, uri: str, port: int) -> None:
+    """Load the release and serve it on the loopback interface until the process is ended."""
+    import mlflow
+    import uvicorn
+
+    from llmops.tracking.versions import get_version
+
+    version = get_version(uri)
+    app = create_app(name, uri, version.digest, mlflow.pyfunc.load_model(uri))
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="info")
+
+
+if __name__ == "__main__":
+    import argparse
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    arguments = parser.parse_args()
+    serve(arguments.name, arguments.uri, arguments.port)

@@ -1,0 +1,83 @@
+"""A release as MLflow runs it: this file is logged as the model's code, the release is its model config.
+
+It loads without pickle, in any working directory, wherever `mlflow-llmops` is installed and the tracking server and the
+weights can be reached.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import mlflow
+from mlflow.entities import SpanType
+from mlflow.pyfunc import ResponsesAgent
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
+
+from llmops.chains.release import Release
+from llmops.errors import LLMOpsError
+from llmops.retrieval.index import passage_text
+from llmops.tracking.loading import load_answerer
+from llmops.types import Answer
+
+
+class ReleaseAgent(ResponsesAgent):
+    """Answers the last user message of a request; `custom_outputs` carries the sources and the token counts."""
+
+    def load_context(self, context: Any) -> None:
+        release = Release.from_dict(context.model_config)
+        self.answerer = load_answerer(release)
+
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+        answer = self.answer(last_question(request))
+        return ResponsesAgentResponse(
+            output=[self.create_text_output_item(answer.text, "answer")],
+            custom_outputs={
+                "abstained": answer.abstained,
+                "sources": sources(answer),
+                "prompt_tokens": answer.prompt_tokens,
+                "completion_tokens": answer.completion_tokens,
+                "finish_reason": answer.finish_reason,
+            },
+        )
+
+    def predict_stream(self, request: ResponsesAgentRequest) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        for item in self.predict(request).output:
+            yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+
+    def answer(self, question: str) -> Answer:
+        """Answer one question, with a span that shows what was retrieved."""
+        answer = self.answerer.answer([question])[0]
+        if self.answerer.release.retrieval is not None:
+            with mlflow.start_span("retrieve", span_type=SpanType.RETRIEVER) as span:
+                span.set_inputs({"question": question})
+                span.set_outputs(
+                    [{"page_content": passage_text(h.chunk), "metadata": {"doc_uri": h.chunk.doc_id}} for h in answer.hits]
+                )
+        return answer
+
+
+def last_question(request: ResponsesAgentRequest) -> str:
+    """The text of the last user message.
+
+    Raises:
+        LLMOpsError: there is none.
+    """
+    for item in reversed(request.input):
+        message = item.model_dump()
+        if message.get("role") == "user":
+            content = message["content"]
+            return content if isinstance(content, str) else " ".join(str(part.get("text", "")) for part in content)
+    raise LLMOpsError("the request holds no user message. Ask with {'role': 'user', 'content': '...'}.")
+
+
+def sources(answer: Answer) -> list[dict[str, Any]]:
+    """The passages an answer was given, best first."""
+    return [
+        {
+            "document": hit.chunk.doc_id, "heading": hit.chunk.heading, "page": hit.chunk.page,
+            "score": round(hit.score, 4), "text": hit.chunk.text,
+        }
+        for hit in answer.hits
+    ]  # fmt: skip
+
+
+mlflow.models.set_model(ReleaseAgent())

@@ -1,0 +1,77 @@
+"""Evaluations in the store: a parent run, and under it one run per candidate with its scorecard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import mlflow
+from mlflow.entities import Run
+
+from llmops.errors import ArtifactError
+from llmops.evaluation import scorecard as scorecards
+from llmops.evaluation.metrics import Row
+from llmops.evaluation.scorecard import Scorecard
+from llmops.tracking.run import STEP_TAG
+
+CANDIDATE_TAG, RELEASE_TAG, APP_TAG = "llmops.candidate", "llmops.release", "llmops.app"
+SCORECARD_FILE, TABLE_FILE = "scorecard.json", "scorecard.txt"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A candidate of an evaluation: its scorecard, and its release's URI (None for a baseline that is no release)."""
+
+    scorecard: Scorecard
+    release: str | None
+    run_id: str
+
+
+def log_scorecard(card: Scorecard, app: str, release: str | None, model_id: str | None) -> None:
+    """Log a candidate's scorecard into the active run, and its metrics onto the logged model too."""
+    mlflow.set_tags({CANDIDATE_TAG: card.candidate, APP_TAG: app} | ({RELEASE_TAG: release} if release else {}))
+    mlflow.log_metrics(card.metrics, model_id=model_id)
+    mlflow.log_dict({"measured": card.measured, "rows": [asdict(row) for row in card.rows]}, SCORECARD_FILE)
+
+
+def find_evaluation(app: str) -> Run:
+    """The newest finished evaluation of an app, in any experiment.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
+    found = mlflow.MlflowClient().search_runs(
+        experiments, f"tags.`{STEP_TAG}` = 'evaluate' and tags.`{APP_TAG}` = '{app}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"], max_results=1,
+    )  # fmt: skip
+    if not found:
+        raise ArtifactError(f"no finished evaluation of {app!r} in {mlflow.get_tracking_uri()}. Run -e evaluate first.")
+    return found[0]
+
+
+def read_evaluation(run: Run) -> list[Evaluated]:
+    """The candidates of an evaluation, in the order they were evaluated.
+
+    Raises:
+        ArtifactError: the run has none.
+    """
+    children = mlflow.MlflowClient().search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'",
+        order_by=["attributes.start_time ASC"],
+    )  # fmt: skip
+    evaluated = [_read(child) for child in children if CANDIDATE_TAG in child.data.tags]
+    if not evaluated:
+        raise ArtifactError(f"run {run.info.run_id} is no evaluation: it has no candidates below it.")
+    return evaluated
+
+
+def _read(run: Run) -> Evaluated:
+    data = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{SCORECARD_FILE}")
+    tuples = ("expected", "expected_documents", "documents", "chunks")
+    rows = [Row(**{key: tuple(v) if key in tuples else v for key, v in row.items()}) for row in data["rows"]]
+    tags = run.data.tags
+    card = scorecards.from_rows(tags[CANDIDATE_TAG], rows, data["measured"])
+    return Evaluated(card, tags.get(RELEASE_TAG), run.info.run_id)
+
+
+def releases(evaluated: Sequence[Evaluated]) -> set[str]:
+    return {candidate.release for candidate in evaluated if candidate.release}

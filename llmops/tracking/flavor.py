@@ -1,0 +1,51 @@
+"""Our own flavor: a folder of plain files as an MLflow model. Indexes and adapters are such folders.
+
+    MLmodel   <kind>/...         nothing is pickled, nothing runs on load
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+
+from llmops.errors import ArtifactError
+from llmops.tracking import versions
+from llmops.tracking.versions import Registered
+
+
+def save_model(path: str, mlflow_model: Model, kind: str, folder: Path, config: dict[str, Any]) -> None:
+    """Write the model's folder; called by `Model.log`, which gives it a new `path`."""
+    shutil.copytree(folder, Path(path) / kind)
+    mlflow_model.add_flavor(flavor_name(kind), data=kind, **config)
+    mlflow_model.save(str(Path(path) / "MLmodel"))
+
+
+def flavor_name(kind: str) -> str:
+    return f"llmops_{kind}"
+
+
+def log_folder(kind: str, folder: Path, name: str, digest: str, config: dict[str, Any]) -> Registered:
+    """Log `folder` in the active run and register it as a version of `name`; content already registered is reused."""
+    found = versions.find_digest(name, digest)
+    if found is not None:
+        return found
+    info = Model.log(
+        artifact_path=None, name=kind, flavor=sys.modules[__name__], model_type=flavor_name(kind),
+        params={key: str(value) for key, value in config.items()}, tags={versions.DIGEST_TAG: digest},
+        kind=kind, folder=folder, config={**config, "digest": digest},
+    )  # fmt: skip
+    return versions.register(info.model_id, name, digest)
+
+
+def fetch_folder(kind: str, uri: str) -> Path:
+    """Download a logged folder of this kind.
+
+    Raises:
+        ArtifactError: it can't be fetched, or it is a model of another kind.
+    """
+    folder = versions.download(uri) / kind
+    if not folder.is_dir():
+        raise ArtifactError(f"{uri} holds no {kind}. Give a version made by the step that makes one.")
+    return folder

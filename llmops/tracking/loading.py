@@ -1,0 +1,68 @@
+"""A release, fetched, verified and brought to life. Parts shared by several releases are loaded once in a process."""
+
+from functools import cache
+
+from llmops import digests
+from llmops.chains.answerer import Answerer
+from llmops.chains.release import Release
+from llmops.errors import ArtifactError
+from llmops.models.engine import TransformersEngine
+from llmops.models.weights import Weights, resolve_weights
+from llmops.retrieval.embedder import SentenceTransformerEmbedder
+from llmops.retrieval.index import VectorIndex, index_digest
+from llmops.retrieval.retriever import IndexRetriever
+from llmops.tracking import versions
+from llmops.tracking.flavor import fetch_folder
+
+
+def find_weights(source: str, expected_digest: str | None = None) -> Weights:
+    """Resolve weights by name, `models:/` URIs included."""
+    return resolve_weights(source, expected_digest, versions.download)
+
+
+def load_answerer(release: Release) -> Answerer:
+    """Load a release's parts, each checked against the digest the release pins.
+
+    Raises:
+        ArtifactError: the index or adapter is missing or not the pinned one.
+        WeightsError: the weights are missing or not the pinned ones.
+    """
+    generator = release.generator
+    engine = load_engine(generator.base, generator.base_digest, generator.dtype)
+    adapter = None
+    if generator.adapter is not None:
+        folder = fetch_folder("adapter", generator.adapter)
+        _check(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
+        adapter = engine.load_adapter(folder)
+    return Answerer(release, engine, adapter, load_retriever(release))
+
+
+@cache
+def load_engine(base: str, base_digest: str, dtype: str) -> TransformersEngine:
+    return TransformersEngine(find_weights(base, base_digest), dtype)
+
+
+@cache
+def load_embedder(source: str, digest: str | None = None) -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder(find_weights(source, digest))
+
+
+@cache
+def load_index(uri: str) -> VectorIndex:
+    return VectorIndex.load(fetch_folder("index", uri))
+
+
+def load_retriever(release: Release) -> IndexRetriever | None:
+    if release.retrieval is None:
+        return None
+    index = load_index(release.retrieval.index)
+    _check(release.retrieval.index, index_digest(index.manifest), release.retrieval.index_digest)
+    built = index.manifest["embedder"]
+    embedder = load_embedder(built["source"], built["digest"])
+    return IndexRetriever(index=index, embedder=embedder, k=release.retrieval.k, min_score=release.retrieval.min_score)
+
+
+def _check(uri: str, found: str, expected: str | None) -> None:
+    if found != expected:
+        raise ArtifactError(f"{uri} has digest {found[:12]}, the release pins {str(expected)[:12]}. It was changed.")
+

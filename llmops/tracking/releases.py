@@ -1,0 +1,62 @@
+"""Releases in the registry: a version of `<app>` per release, logged as code and configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from llmops.chains.prompt import Prompt
+from llmops.chains.release import Release
+from llmops.tracking import versions
+from llmops.tracking.run import package_version
+from llmops.tracking.versions import Registered
+
+
+def register_prompt(app: str, prompt: Prompt) -> str:
+    """Register the prompt as a version of `<app>-prompt` unless the newest version is the same; return its URI."""
+    name = f"{app}-prompt"
+    template = prompt.template.replace("{context}", "{{context}}").replace("{question}", "{{question}}")
+    newest = mlflow.genai.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)
+    if newest is None or newest.template != template:
+        newest = mlflow.genai.register_prompt(name, template, commit_message="from the prompt file")
+    return f"prompts:/{name}/{newest.version}"
+
+
+def log_release(release: Release) -> Registered:
+    """Log a release in the active run and register it as a version of its app; one already registered is reused."""
+    found = versions.find_digest(release.app, release.digest)
+    if found is not None:
+        return found
+    info = mlflow.pyfunc.log_model(
+        name=release.kind.replace("+", "-"), python_model=str(Path(__file__).with_name("agent.py")), model_config=release.to_dict(),
+        pip_requirements=[f"mlflow-llmops=={package_version()}"], model_type="release", params=describe(release),
+        tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
+    )  # fmt: skip
+    return versions.register(info.model_id, release.app, release.digest, {"llmops.kind": release.kind})
+
+
+def read_release(uri: str) -> Release:
+    """The release a registered version is."""
+    config = mlflow.models.get_model_info(uri).flavors["python_function"]["config"]
+    return Release.from_dict(_plain(uri, config))
+
+
+def describe(release: Release) -> dict[str, str]:
+    """What the tracking UI shows of a release: the parts it pins."""
+    generator, retrieval = release.generator, release.retrieval
+    described = {
+        "kind": release.kind, "prompt": release.prompt, "base": generator.base, "base_digest": generator.base_digest[:12],
+        "dtype": generator.dtype, "max_new_tokens": generator.max_new_tokens, "digest": release.digest[:12],
+        "adapter": generator.adapter, "shots": len(release.shots) or None,
+        "index": retrieval and retrieval.index, "k": retrieval and retrieval.k,
+        "min_score": retrieval and retrieval.min_score,
+    }  # fmt: skip
+    return {key: str(value) for key, value in described.items() if value is not None}
+
+
+def _plain(uri: str, config: Any) -> dict[str, Any]:
+    import yaml
+
+    if isinstance(config, str):  # MLflow wrote the config to a file beside the code
+        config = yaml.safe_load((versions.download(uri) / Path(config)).read_text(encoding="utf-8"))
+    return dict(config)

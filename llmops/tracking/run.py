@@ -1,0 +1,57 @@
+"""A step as an MLflow run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run
+
+from llmops.errors import LLMOpsError
+from llmops.types import Progress
+
+STEP_TAG, ERROR_TAG = "llmops.step", "llmops.error"
+
+
+def package_version() -> str:
+    try:
+        return version("mlflow-llmops")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "source"
+
+
+@contextmanager
+def start_step(name: str, config: Any) -> Iterator[Run]:
+    """Start the run of a step, or resume the one `mlflow run` made; inside another run it is nested.
+
+    Config fields are logged as params, except those `mlflow run` has logged (params are immutable). Any error marks
+    the run FAILED, and a user's mistake is kept in its tag `llmops.error`.
+    """
+    with mlflow.start_run(run_name=name, nested=mlflow.active_run() is not None) as run:
+        known = mlflow.get_run(run.info.run_id).data.params
+        mlflow.log_params({key: value for key, value in asdict(config).items() if key not in known})
+        mlflow.set_tags({STEP_TAG: name, "llmops.version": package_version()})
+        try:
+            yield run
+        except LLMOpsError as error:
+            mlflow.set_tag(ERROR_TAG, str(error)[:5000])
+            raise
+
+
+def log_steps(step: int, metrics: dict[str, float]) -> None:
+    """Report training progress into the active run: one value per optimiser step."""
+    mlflow.log_metrics(metrics, step=step)
+
+
+def progress_bar(label: str) -> Progress:
+    """A progress report on one line of standard error; silent where that is no terminal."""
+    import sys
+
+    def report(what: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r  {label}: {what} {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+    return report

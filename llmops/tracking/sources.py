@@ -1,0 +1,22 @@
+"""Which of our source files a module runs, and their digest."""
+
+from functools import cache
+from modulefinder import ModuleFinder
+from pathlib import Path
+
+import llmops
+from llmops import digests
+
+ROOT = Path(llmops.__file__).parent.parent
+
+
+@cache
+def source_digest(module: str) -> str:
+    """Digest the source files of `module` and of every module of ours it imports, at top level or inside functions.
+
+    A change elsewhere in the package leaves the digest as it is.
+    """
+    finder = ModuleFinder(path=[str(ROOT)])  # so other packages are not followed
+    finder.import_hook(module, None, ["*"])
+    files = [Path(found.__file__) for found in finder.modules.values() if found.__file__]
+    return digests.of_data({path.relative_to(ROOT).as_posix(): digests.of_file(path) for path in files})

@@ -1,0 +1,96 @@
+"""Registered versions, found by digest: what is registered once is never registered again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from llmops.errors import ArtifactError
+
+DIGEST_TAG = "llmops.digest"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model, and the logged model it points at."""
+
+    name: str
+    version: str
+    model_id: str
+    digest: str
+    reused: bool = False
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+
+def find_digest(name: str, digest: str) -> Registered | None:
+    """The newest version of `name` with this digest, if there is one."""
+    filter_string = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
+    found = mlflow.MlflowClient().search_model_versions(filter_string, order_by=["version_number DESC"], max_results=1)
+    return _registered(found[0], reused=True) if found else None
+
+
+def register(model_id: str, name: str, digest: str, tags: Mapping[str, Any] | None = None) -> Registered:
+    """Register a logged model whose content has this digest."""
+    version = mlflow.register_model(f"models:/{model_id}", name, tags={DIGEST_TAG: digest, **(tags or {})})
+    return Registered(name, str(version.version), model_id, digest)
+
+
+def get_version(uri: str) -> Registered:
+    """Resolve `models:/<name>/<version>`, `models:/<name>/latest` or `models:/<name>@<alias>` to the version it means now.
+
+    Raises:
+        ArtifactError: there is no such version, or it isn't one of ours.
+    """
+    client = mlflow.MlflowClient()
+    name, separator, alias = uri.removeprefix("models:/").partition("@")
+    if not separator:
+        name, _, number = name.rpartition("/")
+    if not uri.startswith("models:/") or not name:
+        raise ArtifactError(f"{uri!r} names no registered version. Expected models:/<name>/<version> or models:/<name>@<alias>.")
+    try:
+        if separator:
+            version = client.get_model_version_by_alias(name, alias)
+        elif number == "latest":
+            newest = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
+            version = newest[0] if newest else None
+        else:
+            version = client.get_model_version(name, number)
+    except MlflowException as error:
+        raise ArtifactError(f"{uri!r} is not in the registry {mlflow.get_registry_uri()} ({error.message}).") from error
+    if version is None:
+        raise ArtifactError(f"{name!r} has no version in the registry {mlflow.get_registry_uri()}. Run the step that makes it.")
+    if DIGEST_TAG not in version.tags:
+        raise ArtifactError(f"{uri!r} carries no {DIGEST_TAG} tag: it was not made by this platform.")
+    return _registered(version)
+
+
+def download(uri: str) -> Path:
+    """The local folder of a model's files.
+
+    Raises:
+        ArtifactError: it can't be downloaded.
+    """
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except (MlflowException, OSError) as error:
+        raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
+
+
+def flavor_config(uri: str, flavor: str) -> dict[str, Any]:
+    """What one of our flavors recorded in the MLmodel file."""
+    config: dict[str, Any] = mlflow.models.get_model_info(uri).flavors.get(flavor, {})
+    return config
+
+
+def _registered(version: ModelVersion, reused: bool = False) -> Registered:
+    # `model_id` is empty in what the registry returns; the source names the logged model
+    model_id = str(version.source).removeprefix("models:/")
+    return Registered(version.name, str(version.version), model_id, version.tags[DIGEST_TAG], reused)
+
