@@ -8,6 +8,7 @@ MLflow wants exactly one client class in this module, so its base is named throu
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import click
 from mlflow import deployments
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
@@ -60,7 +61,7 @@ class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
         from llmops.serving import deployments as ours
 
         if deployment_name is None:
-            raise MlflowException("name the deployment to ask.", error_code=INVALID_PARAMETER_VALUE)
+            raise _Mistake("name the deployment to ask.", error_code=INVALID_PARAMETER_VALUE)
         answers = _call(lambda: ours.predict(deployment_name, _requests(inputs)))
         return deployments.PredictionsResponse(predictions=answers)
 
@@ -75,21 +76,25 @@ def _requests(inputs: Any) -> list[dict[str, Any]]:
     if rows and all(isinstance(row.get("question"), str) for row in rows):
         return [{"messages": [{"role": "user", "content": row["question"]}]} for row in rows]
     if not rows or not all(isinstance(row.get("messages"), list) for row in rows):
-        raise MlflowException(
+        raise _Mistake(
             'inputs must be [{"messages": [{"role": "user", "content": "..."}]}] or [{"question": "..."}].',
             error_code=INVALID_PARAMETER_VALUE,
         )
     return rows
 
 
+class _Mistake(MlflowException, click.ClickException):
+    """MLflow's error to Python callers; one line and exit code 1 on the command line, which click writes."""
+
+
 def _call(action: Callable[[], Result], error_code: int = INVALID_PARAMETER_VALUE) -> Result:
-    """Turn a user's mistake into MLflow's error, whose message its command line prints."""
+    """Turn a user's mistake into an error of MLflow's."""
     from llmops.errors import LLMOpsError
 
     try:
         return action()
     except LLMOpsError as error:
-        raise MlflowException(str(error), error_code=error_code) from error
+        raise _Mistake(str(error), error_code=error_code) from error
 
 
 def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ A step whose inputs, settings, packages and code are those of a finished run is 
 Promote and deploy always run, for the registry may have moved.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
@@ -81,6 +82,7 @@ def _step(
     Raises:
         LLMOpsError: the step failed.
     """
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the lines below say it shorter
     name = STEPS[number - 1]
     label = f"[{number}/{len(STEPS)}] {name}"
     run = steps.find_reusable(identity(config)) if identity else None

@@ -26,8 +26,8 @@ class Prompt:
         return digests.of_bytes(self.template.encode())
 
     def message(self, question: str, passages: Sequence[str]) -> Message:
-        """Fill the template: passages are numbered, none is said to be none."""
-        context = "\n\n".join(f"[{n}] {passage}" for n, passage in enumerate(passages, start=1)) or NO_CONTEXT
+        """Fill the template: a blank line between passages, and where there is none, that is said."""
+        context = "\n\n".join(passages) or NO_CONTEXT
         return Message("user", self.template.format(context=context, question=question.strip()))
 
 

@@ -104,7 +104,7 @@ def train_adapter(
     """
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     class Reporter(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
@@ -133,6 +133,7 @@ def train_adapter(
         ),
         train_dataset=rows, data_collator=lambda batch: collate(batch, tokenizer.pad_token_id), callbacks=[Reporter()],
     )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)  # `report` says the same
     result = trainer.train()
     model.save_pretrained(folder)
     write_identity(folder, base_identity(weights, tokenizer))

@@ -39,6 +39,7 @@ def resolve_weights(
     Raises:
         WeightsError: nothing is found under that name, or its digest is not the expected one.
     """
+    _quiet()
     folder = _find(source, download_model)
     digest = digests.of_folder(folder)
     if expected_digest is not None and digest != expected_digest:
@@ -47,6 +48,14 @@ def resolve_weights(
     if not (folder / "config.json").exists() and len(ggufs) == 1:
         folder = convert_gguf(ggufs[0])
     return Weights(source, digest, folder)
+
+
+def _quiet() -> None:
+    """Steps report their own progress; transformers' bars and notes on loading would drown it."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _find(source: str, download_model: Callable[[str], Path] | None) -> Path:
