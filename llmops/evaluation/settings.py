@@ -23,15 +23,21 @@ def choose_k(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], large
     return next(k for k in range(1, largest + 1) if recall(k) >= enough)
 
 
-def choose_min_score(questions: Sequence[Question], answers: Sequence[Answer]) -> float:
-    """Choose the similarity below which a release abstains: the one with the best mean score on these answers.
+def choose_min_score(questions: Sequence[Question], answers: Sequence[Answer], keep: float = 0.95) -> float:
+    """Choose the similarity below which a release abstains.
 
+    It is the threshold with the best mean score among those that keep at least the share `keep` of the F1 on
+    answerable questions: without that floor a weak answerer scores best by abstaining from nearly everything.
     `answers` were given without a threshold. Applying one later only turns answers into abstentions, so nothing is
     generated again. Of equal thresholds the lowest is taken, and -1.0 means none.
     """
     best = np.array([max((hit.score for hit in answer.hits), default=-1.0) for answer in answers])
     given = np.array([score_row(q, a, True).score for q, a in zip(questions, answers, strict=True)])
-    abstaining = np.array([0.0 if q.answerable else 1.0 for q in questions])
-    thresholds = [-1.0, *np.unique(np.round(best, 3) + 0.001)]
-    means = [float(np.where(best < t, abstaining, given).mean()) for t in thresholds]
-    return float(thresholds[int(np.argmax(means))])
+    answerable = np.array([q.answerable for q in questions])
+    floor = keep * given[answerable].sum()
+    chosen, chosen_mean = -1.0, float(given.mean())
+    for threshold in np.unique(np.round(best, 3) + 0.001):
+        scores = np.where(best < threshold, np.where(answerable, 0.0, 1.0), given)
+        if scores[answerable].sum() >= floor and scores.mean() > chosen_mean:
+            chosen, chosen_mean = float(threshold), float(scores.mean())
+    return round(chosen, 3)

@@ -1,5 +1,7 @@
 """A step as an MLflow run."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,6 +13,8 @@ from mlflow.entities import Run
 
 from llmops.errors import LLMOpsError
 from llmops.types import Progress
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # steps report their own progress
 
 STEP_TAG, ERROR_TAG = "llmops.step", "llmops.error"
 
@@ -47,8 +51,6 @@ def log_steps(step: int, metrics: dict[str, float]) -> None:
 
 def progress_bar(label: str) -> Progress:
     """A progress report on one line of standard error; silent where that is no terminal."""
-    import sys
-
     def report(what: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done == total else ""

@@ -1,7 +1,8 @@
 """Scored rows as traces with assessments, so that the tracking UI shows each question beside its answer."""
 
-import logging
 import os
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import mlflow
@@ -13,19 +14,24 @@ from llmops.evaluation.scorecard import Scorecard
 
 
 def log_rows(scorecard: Scorecard, model_id: str | None) -> None:
-    """Log every row into the active run as a trace, with one assessment per metric that applies to it."""
+    """Log every row into the active run as a trace, with one assessment per metric that applies to it.
+
+    Raises:
+        RuntimeError: MLflow lost some of them.
+    """
     # More workers than this stall on SQLite's connection pool and drop traces.
     os.environ.setdefault("MLFLOW_GENAI_EVAL_MAX_WORKERS", "4")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     by_id = {row.question_id: row for row in scorecard.rows}
 
     @scorer(name="scorecard")
     def assess(inputs: dict[str, Any]) -> list[Feedback]:
         return [Feedback(name=name, value=value) for name, value in assessments(by_id[inputs["question_id"]]).items()]
 
-    logging.getLogger("mlflow.genai").setLevel(logging.WARNING)
-    mlflow.genai.evaluate(data=[_record(row) for row in scorecard.rows], scorers=[assess], model_id=model_id)
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its bar and its advice, five times over
+        result = mlflow.genai.evaluate([_record(row) for row in scorecard.rows], scorers=[assess], model_id=model_id)
     mlflow.flush_trace_async_logging()
+    if len(result.result_df) != len(scorecard.rows):
+        raise RuntimeError(f"{len(result.result_df)} of {len(scorecard.rows)} rows were logged as traces")
 
 
 def assessments(row: Row) -> dict[str, float | bool]:
