@@ -1,9 +1,11 @@
 """Turn a config dataclass into a command line: field -> flag, type -> type, default -> default."""
 
 import argparse
+import dataclasses
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -14,7 +16,7 @@ Config = TypeVar("Config")
 
 def setting(help: str, default: Any = MISSING) -> Any:
     """Declare a config field with the help text its flag shows."""
-    return field(default=default, metadata={"help": help})
+    return dataclasses.field(default=default, metadata={"help": help})
 
 
 def parse(config: type[Config], argv: list[str] | None = None) -> Config:
@@ -53,3 +55,14 @@ def existing_path(value: str, what: str) -> Path:
     if not path.exists():
         raise LLMOpsError(f"{what} {value!r} does not exist (looked for {path}). Give an existing path.")
     return path
+
+
+def check_app(app: str) -> str:
+    """Return the name of an application if registry and shell can hold it.
+
+    Raises:
+        LLMOpsError: it has other than letters, digits, ".", "_" and "-".
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", app):
+        raise LLMOpsError(f"app is {app!r}, expected letters, digits, '.', '_' and '-'. Rename it.")
+    return app

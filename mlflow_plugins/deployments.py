@@ -109,7 +109,7 @@ def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict
 
 def target_help() -> str:
     """Shown by `mlflow deployments help -t llmops`."""
-    return """The target `llmops` serves releases on this machine, each behind a gateway that speaks OpenAI's chat completions.
+    return """The target `llmops` serves releases on this machine, each behind a gateway that speaks OpenAI's API.
 
     mlflow deployments create  -t llmops --name handbook -m models:/handbook@champion -C port=8210
     mlflow deployments predict -t llmops --name handbook -I request.json    # [{"question": "..."}]

@@ -106,9 +106,7 @@ def main(config: EvaluateConfig) -> str:
             cards.append(card)
         champion = find_champion(config.app)
         if champion is not None and champion.uri not in outputs.values():
-            card, outputs[CHAMPION] = _evaluate(
-                CHAMPION, read_release(champion.uri), test, dev[: config.latency_questions]
-            )
+            card, outputs[CHAMPION] = _evaluate(CHAMPION, read_release(champion.uri), test, dev[: config.latency_questions])
             cards.append(card)
         mlflow.log_text(table(cards) + "\n", evaluations.TABLE_FILE)
         mlflow.log_metrics({"questions.test": len(test), "questions.dev": len(dev)})

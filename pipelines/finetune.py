@@ -1,7 +1,7 @@
 """Step `finetune`: examples -> a LoRA adapter -> a version of `<app>-adapter`.
 
-    mlflow run . -e finetune --env-manager local -P examples=examples/handbook/examples.jsonl
-    python -m pipelines.finetune --examples examples/handbook/examples.jsonl --epochs 2
+mlflow run . -e finetune --env-manager local -P examples=examples/handbook/examples.jsonl
+python -m pipelines.finetune --examples examples/handbook/examples.jsonl --epochs 2
 """
 
 import tempfile

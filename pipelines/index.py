@@ -1,7 +1,7 @@
 """Step `index`: documents -> chunks -> vectors -> a version of `<app>-index`.
 
-    mlflow run . -e index --env-manager local -P documents=examples/handbook/documents
-    python -m pipelines.index --documents examples/handbook/documents
+mlflow run . -e index --env-manager local -P documents=examples/handbook/documents
+python -m pipelines.index --documents examples/handbook/documents
 """
 
 import tempfile

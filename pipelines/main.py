@@ -63,8 +63,11 @@ def main(config: MainConfig) -> None:
         evaluation = _step(3, evaluation_config, evaluate.identity, _asked_champion(config.app))
         promotion = _of(PromoteConfig, config, evaluation=evaluation.info.run_id)
         _step(4, promotion)
-        asked = [question.text for question in read_questions(step.existing_path(config.dev_questions, "questions file"))]
-        _step(5, _of(DeployConfig, config, question=asked[0]))
+        if find_champion(config.app) is None:
+            print(f"[5/5] deploy: nothing to deploy, {config.app} has no champion")
+            return
+        dev = read_questions(step.existing_path(config.dev_questions, "development questions file"))
+        _step(5, _of(DeployConfig, config, question=dev[0].text))
 
 
 def _of(kind: type[Any], config: MainConfig, **values: str) -> Any:

@@ -19,7 +19,9 @@ class Certificate:
     effect: float
 
 
-def certify_adapter(folder: Path, trained: Any, weights: Weights, texts: Sequence[str], tolerance: float = 1e-3) -> Certificate:
+def certify_adapter(
+    folder: Path, trained: Any, weights: Weights, texts: Sequence[str], tolerance: float = 1e-3
+) -> Certificate:
     """Reload the adapter on a fresh base and compare the logits of the last token of each text with the trained model's.
 
     Raises:

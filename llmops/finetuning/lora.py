@@ -104,7 +104,14 @@ def train_adapter(
     """
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        PrinterCallback,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
 
     class Reporter(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
@@ -129,7 +136,8 @@ def train_adapter(
             output_dir=str(folder / "checkpoints"), num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate,
             per_device_train_batch_size=recipe.batch_size, lr_scheduler_type="cosine", warmup_steps=2, logging_steps=1,
             save_strategy="no", report_to=[], seed=recipe.seed, disable_tqdm=True, remove_unused_columns=False,
-            train_sampling_strategy="group_by_length", use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False, label_names=["labels"],
+            train_sampling_strategy="group_by_length",
+            use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False, label_names=["labels"],
         ),
         train_dataset=rows, data_collator=lambda batch: collate(batch, tokenizer.pad_token_id), callbacks=[Reporter()],
     )  # fmt: skip

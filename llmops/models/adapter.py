@@ -1,6 +1,6 @@
 """The adapter folder: PEFT's two files, and beside them the identity of the base it was trained on.
 
-    adapter_config.json  adapter_model.safetensors  base.json
+adapter_config.json  adapter_model.safetensors  base.json
 """
 
 import json

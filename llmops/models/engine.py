@@ -124,8 +124,8 @@ class TransformersEngine:
         shared = min(shared, min(map(len, prompts)) - 1)  # each prompt keeps a token to start from
         width = max(map(len, prompts))
         rows = [[*p[:shared], *[pad] * (width - len(p)), *p[shared:]] for p in prompts]
-        mask = [[*[1] * shared, *[0] * (width - len(p)), *[1] * (len(p) - shared)] for p in prompts]
-        ids, mask = (torch.tensor(values, device=self._model.device) for values in (rows, mask))
+        seen = [[*[1] * shared, *[0] * (width - len(p)), *[1] * (len(p) - shared)] for p in prompts]
+        ids, mask = (torch.tensor(values, device=self._model.device) for values in (rows, seen))
         with torch.inference_mode(), self._adapter(request.adapter):
             output = self._model.generate(
                 input_ids=ids, attention_mask=mask, past_key_values=self._prefix(ids[:1, :shared], len(prompts)),

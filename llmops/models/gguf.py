@@ -4,7 +4,8 @@ import copy
 from pathlib import Path
 
 from llmops import digests
-from llmops.models.cache import cache_folder, new_folder
+from llmops.files import new_folder
+from llmops.models.cache import cache_folder
 
 
 def convert_gguf(file: Path) -> Path:

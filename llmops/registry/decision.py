@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from llmops.errors import ConfigError
 from llmops.evaluation.metrics import METRICS
 from llmops.evaluation.scorecard import Scorecard
-from llmops.evaluation.statistics import paired_difference
+from llmops.evaluation.statistics import Interval, paired_difference
 from llmops.registry.policy import Policy, lower_is_better
 
 PROMOTE, KEEP, INSUFFICIENT = "promote", "keep", "insufficient evidence"
@@ -33,9 +33,7 @@ class Decision:
         return next(verdict for verdict in (KEEP, INSUFFICIENT, PROMOTE) if verdict in verdicts)
 
 
-def decide(
-    policy: Policy, challenger: Scorecard, champion: Scorecard | None, baselines: Sequence[Scorecard]
-) -> Decision:
+def decide(policy: Policy, challenger: Scorecard, champion: Scorecard | None, baselines: Sequence[Scorecard]) -> Decision:
     """Compare a challenger with the champion, or, where there is none, with the policy's baselines.
 
     Raises:
@@ -54,8 +52,7 @@ def decide(
 
 def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
     metric = policy.win_metric
-    sign = -1 if lower_is_better(metric) else 1
-    gain = paired_difference(*(_signed(card, metric, sign) for card in (challenger, other)))
+    gain = _gain(metric, challenger, other)
     verdict = PROMOTE if gain.low > policy.win_by else KEEP if gain.high <= policy.win_by else INSUFFICIENT
     says = {PROMOTE: "better", KEEP: "not better", INSUFFICIENT: "not shown to be better"}[verdict]
     return Reason(
@@ -66,12 +63,11 @@ def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
 
 
 def _margin(metric: str, margin: float, challenger: Scorecard, champion: Scorecard) -> Reason:
-    sign = -1 if lower_is_better(metric) else 1
     if metric not in METRICS:
-        new, old = (_figure(card, metric) for card in (challenger, champion))
-        verdict = PROMOTE if sign * (new - old) >= -margin else KEEP
+        new, old = _figure(challenger, metric), _figure(champion, metric)
+        verdict = PROMOTE if _sign(metric) * (new - old) >= -margin else KEEP
         return Reason(verdict, f"{metric} {new:.3f} after {old:.3f}, may worsen by {margin:g}")
-    gain = paired_difference(*(_signed(card, metric, sign) for card in (challenger, champion)))
+    gain = _gain(metric, challenger, champion)
     verdict = PROMOTE if gain.low >= -margin else KEEP if gain.high < -margin else INSUFFICIENT
     says = {PROMOTE: "holds", KEEP: "is worse", INSUFFICIENT: "is not shown to hold"}[verdict]
     return Reason(
@@ -79,11 +75,20 @@ def _margin(metric: str, margin: float, challenger: Scorecard, champion: Scoreca
     )
 
 
-def _signed(card: Scorecard, metric: str, sign: int) -> dict[str, float]:
+def _gain(metric: str, challenger: Scorecard, other: Scorecard) -> Interval:
+    """How much better the challenger is: positive is good, whichever way the metric points."""
+    return paired_difference(_signed(challenger, metric), _signed(other, metric))
+
+
+def _signed(card: Scorecard, metric: str) -> dict[str, float]:
     values = card.values(metric)
     if not values:
         raise ConfigError(f"{card.candidate} has no {metric}: the policy can't compare by it.")
-    return {question_id: sign * value for question_id, value in values.items()}
+    return {question_id: _sign(metric) * value for question_id, value in values.items()}
+
+
+def _sign(metric: str) -> int:
+    return -1 if lower_is_better(metric) else 1
 
 
 def _figure(card: Scorecard, metric: str) -> float:

@@ -1,8 +1,8 @@
 """The vector index: an immutable folder that says what it was made from. No pickle.
 
-    vectors.faiss    float32 inner product over unit vectors, shape (n_chunks, dim)
-    chunks.parquet   one row per chunk, in vector order
-    manifest.json    documents and their digests, splitter, embedder, digests of the two files above
+vectors.faiss    float32 inner product over unit vectors, shape (n_chunks, dim)
+chunks.parquet   one row per chunk, in vector order
+manifest.json    documents and their digests, splitter, embedder, digests of the two files above
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from llmops import digests
 from llmops.errors import ArtifactError
-from llmops.models.cache import new_folder
+from llmops.files import new_folder
 from llmops.retrieval.embedder import Embedder, Vectors
 from llmops.types import Chunk, Document, Hit
 

@@ -24,9 +24,7 @@ class IndexRetriever(BaseRetriever):
         found = self.index.search_text(questions, self.embedder, self.k)
         return [[hit for hit in hits if hit.score >= self.min_score] for hits in found]
 
-    def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
-    ) -> list[LangChainDocument]:
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[LangChainDocument]:
         return [
             LangChainDocument(
                 page_content=passage_text(hit.chunk),

@@ -88,7 +88,9 @@ def predict(name: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
             response = httpx.post(f"{deployment.url}/v1/chat/completions", json=body, timeout=120)
         except httpx.HTTPError as error:
-            raise DeploymentError(f"{name!r} doesn't answer at {deployment.url} ({error}). Its log: {deployment.log}") from error
+            raise DeploymentError(
+                f"{name!r} doesn't answer at {deployment.url} ({error}). Its log: {deployment.log}"
+            ) from error
         if response.is_error:
             raise DeploymentError(f"{name!r} refused the request ({response.status_code}): {_message(response)}")
         answers.append(response.json())

@@ -55,7 +55,7 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
         if request.model != name:
             return problem(404, f"model {request.model!r} is not served here; ask for {name!r}.", "model_not_found")
         if request.stream:
-            return problem(400, "streaming is not served; ask with \"stream\": false.")
+            return problem(400, 'streaming is not served; ask with "stream": false.')
         question = [message for message in request.messages if message.role == "user"][-1:]
         if not question or not question[0].content.strip():
             return problem(400, "messages hold no user message with text.")

@@ -28,7 +28,9 @@ def check_port(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise DeploymentError(f"port {port} is in use on {host} ({error.strerror}). Give another, or 0 for any.") from error
+            raise DeploymentError(
+                f"port {port} is in use on {host} ({error.strerror}). Give another, or 0 for any."
+            ) from error
         return int(probe.getsockname()[1])
 
 
@@ -41,7 +43,17 @@ def start_gateway(name: str, release_uri: str, port: int, log: Path) -> subproce
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "llmops.serving.gateway", "--name", name, "--uri", release_uri, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "llmops.serving.gateway",
+        "--name",
+        name,
+        "--uri",
+        release_uri,
+        "--port",
+        str(port),
+    ]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         return subprocess.Popen(

@@ -4,13 +4,13 @@ It loads without pickle, in any working directory, wherever `mlflow-llmops` is i
 weights can be reached.
 """
 
-from collections.abc import Generator
 from typing import Any
 
 import mlflow
 from mlflow.entities import SpanType
-from mlflow.pyfunc import ResponsesAgent
-from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
+from mlflow.pyfunc.model import ResponsesAgent
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse
+from mlflow.types.responses_helpers import OutputItem
 
 from llmops.chains.release import Release
 from llmops.errors import LLMOpsError
@@ -23,13 +23,12 @@ class ReleaseAgent(ResponsesAgent):
     """Answers the last user message of a request; `custom_outputs` carries the sources and the token counts."""
 
     def load_context(self, context: Any) -> None:
-        release = Release.from_dict(context.model_config)
-        self.answerer = load_answerer(release)
+        self.answerer = load_answerer(Release.from_dict(context.model_config))
 
-    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
         answer = self.answer(last_question(request))
         return ResponsesAgentResponse(
-            output=[self.create_text_output_item(answer.text, "answer")],
+            output=[OutputItem(**self.create_text_output_item(answer.text, "answer"))],
             custom_outputs={
                 "abstained": answer.abstained,
                 "sources": sources(answer),
@@ -38,10 +37,6 @@ class ReleaseAgent(ResponsesAgent):
                 "finish_reason": answer.finish_reason,
             },
         )
-
-    def predict_stream(self, request: ResponsesAgentRequest) -> Generator[ResponsesAgentStreamEvent, None, None]:
-        for item in self.predict(request).output:
-            yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
 
     def answer(self, question: str) -> Answer:
         """Answer one question, with a span that shows what was retrieved."""

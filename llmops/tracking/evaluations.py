@@ -1,7 +1,7 @@
 """Evaluations in the store: a parent run, and under it one run per candidate with its scorecard."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import mlflow
 from mlflow.entities import Run
@@ -66,12 +66,12 @@ def read_evaluation(run: Run) -> list[Evaluated]:
 
 def _read(run: Run) -> Evaluated:
     data = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{SCORECARD_FILE}")
-    tuples = ("expected", "expected_documents", "documents", "chunks")
-    rows = [Row(**{key: tuple(v) if key in tuples else v for key, v in row.items()}) for row in data["rows"]]
+    rows = [_row(row) for row in data["rows"]]
     tags = run.data.tags
     card = scorecards.from_rows(tags[CANDIDATE_TAG], rows, data["measured"])
     return Evaluated(card, tags.get(RELEASE_TAG), run.info.run_id)
 
 
-def releases(evaluated: Sequence[Evaluated]) -> set[str]:
-    return {candidate.release for candidate in evaluated if candidate.release}
+def _row(data: dict[str, Any]) -> Row:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Row(**fields)

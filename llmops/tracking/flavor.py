@@ -1,6 +1,6 @@
 """Our own flavor: a folder of plain files as an MLflow model. Indexes and adapters are such folders.
 
-    MLmodel   <kind>/...         nothing is pickled, nothing runs on load
+MLmodel   <kind>/...         nothing is pickled, nothing runs on load
 """
 
 import shutil

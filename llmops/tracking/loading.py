@@ -65,4 +65,3 @@ def load_retriever(release: Release) -> IndexRetriever | None:
 def _check(uri: str, found: str, expected: str | None) -> None:
     if found != expected:
         raise ArtifactError(f"{uri} has digest {found[:12]}, the release pins {str(expected)[:12]}. It was changed.")
-

@@ -28,8 +28,8 @@ def log_release(release: Release) -> Registered:
     if found is not None:
         return found
     info = mlflow.pyfunc.log_model(
-        name=release.kind.replace("+", "-"), python_model=str(Path(__file__).with_name("agent.py")), model_config=release.to_dict(),
-        pip_requirements=[f"mlflow-llmops=={package_version()}"], model_type="release", params=describe(release),
+        name=release.kind.replace("+", "-"), python_model=str(Path(__file__).with_name("agent.py")), 
+        model_config=release.to_dict(), pip_requirements=[f"mlflow-llmops=={package_version()}"], model_type="release", params=describe(release),
         tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
     )  # fmt: skip
     return versions.register(info.model_id, release.app, release.digest, {"llmops.kind": release.kind})

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run
 
+from llmops import step
 from llmops.errors import LLMOpsError
 from llmops.types import Progress
 
@@ -38,6 +39,7 @@ def start_step(name: str, config: Any) -> Iterator[Run]:
         mlflow.log_params({key: value for key, value in asdict(config).items() if key not in known})
         mlflow.set_tags({STEP_TAG: name, "llmops.version": package_version()})
         try:
+            step.check_app(config.app)
             yield run
         except LLMOpsError as error:
             mlflow.set_tag(ERROR_TAG, str(error)[:5000])
@@ -51,6 +53,7 @@ def log_steps(step: int, metrics: dict[str, float]) -> None:
 
 def progress_bar(label: str) -> Progress:
     """A progress report on one line of standard error; silent where that is no terminal."""
+
     def report(what: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done == total else ""

@@ -18,5 +18,6 @@ def source_digest(module: str) -> str:
     """
     finder = ModuleFinder(path=[str(ROOT)])  # so other packages are not followed
     finder.import_hook(module, None, ["*"])
-    files = [Path(found.__file__) for found in finder.modules.values() if found.__file__]
+    names = (getattr(found, "__file__", None) for found in finder.modules.values())  # built-in modules have none
+    files = [Path(name) for name in names if name]
     return digests.of_data({path.relative_to(ROOT).as_posix(): digests.of_file(path) for path in files})

@@ -30,8 +30,9 @@ def log_rows(scorecard: Scorecard, model_id: str | None) -> None:
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its bar and its advice, five times over
         result = mlflow.genai.evaluate([_record(row) for row in scorecard.rows], scorers=[assess], model_id=model_id)
     mlflow.flush_trace_async_logging()
-    if len(result.result_df) != len(scorecard.rows):
-        raise RuntimeError(f"{len(result.result_df)} of {len(scorecard.rows)} rows were logged as traces")
+    logged = 0 if result.result_df is None else len(result.result_df)
+    if logged != len(scorecard.rows):
+        raise RuntimeError(f"{logged} of {len(scorecard.rows)} rows were logged as traces")
 
 
 def assessments(row: Row) -> dict[str, float | bool]:

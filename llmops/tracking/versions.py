@@ -53,19 +53,21 @@ def get_version(uri: str) -> Registered:
     if not separator:
         name, _, number = name.rpartition("/")
     if not uri.startswith("models:/") or not name:
-        raise ArtifactError(f"{uri!r} names no registered version. Expected models:/<name>/<version> or models:/<name>@<alias>.")
+        raise ArtifactError(
+            f"{uri!r} names no registered version. Expected models:/<name>/<version> or models:/<name>@<alias>."
+        )
     try:
         if separator:
             version = client.get_model_version_by_alias(name, alias)
         elif number == "latest":
             newest = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
-            version = newest[0] if newest else None
+            if not newest:
+                raise ArtifactError(f"{name!r} has no version in {mlflow.get_registry_uri()}. Run the step that makes it.")
+            version = newest[0]
         else:
             version = client.get_model_version(name, number)
     except MlflowException as error:
         raise ArtifactError(f"{uri!r} is not in the registry {mlflow.get_registry_uri()} ({error.message}).") from error
-    if version is None:
-        raise ArtifactError(f"{name!r} has no version in the registry {mlflow.get_registry_uri()}. Run the step that makes it.")
     if DIGEST_TAG not in version.tags:
         raise ArtifactError(f"{uri!r} carries no {DIGEST_TAG} tag: it was not made by this platform.")
     return _registered(version)
@@ -93,4 +95,3 @@ def _registered(version: ModelVersion, reused: bool = False) -> Registered:
     # `model_id` is empty in what the registry returns; the source names the logged model
     model_id = str(version.source).removeprefix("models:/")
     return Registered(version.name, str(version.version), model_id, version.tags[DIGEST_TAG], reused)
-
