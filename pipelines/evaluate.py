@@ -86,7 +86,7 @@ def main(config: EvaluateConfig) -> str:
     """Evaluate the candidates; return the id of the parent run."""
     with start_step("evaluate", config) as run:
         mlflow.set_tag(evaluations.APP_TAG, config.app)
-        steps.log_identity(identity(config))
+        mlflow.set_tag(steps.KEY_TAG, identity(config))
         test = read_questions(step.existing_path(config.questions, "questions file"))
         dev = read_questions(step.existing_path(config.dev_questions, "development questions file"))
         check_disjoint(dev, test)

@@ -19,7 +19,7 @@ from llmops.models.adapter import adapter_digest, read_identity
 from llmops.tracking import steps
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.loading import find_weights
-from llmops.tracking.run import log_steps, progress_bar, start_step
+from llmops.tracking.run import progress_bar, start_step
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def identity(config: FinetuneConfig) -> str:
 def main(config: FinetuneConfig) -> str:
     """Train, certify, log and register the adapter; return its URI."""
     with start_step("finetune", config), tempfile.TemporaryDirectory() as scratch:
-        steps.log_identity(identity(config))
+        mlflow.set_tag(steps.KEY_TAG, identity(config))
         examples = read_examples(step.existing_path(config.examples, "examples file"))
         prompt = read_prompt(step.existing_path(config.prompt, "prompt file"))
         weights = find_weights(config.base)
@@ -64,7 +64,7 @@ def main(config: FinetuneConfig) -> str:
         folder, show = Path(scratch) / "adapter", progress_bar("finetune")
 
         def report(done: int, total: int, metrics: dict[str, float]) -> None:
-            log_steps(done, metrics)
+            mlflow.log_metrics(metrics, step=done)
             show(f"loss {metrics['train.loss']:.3f}, step", done, total)
 
         trained, taken = train_adapter(examples, prompt, weights, recipe, folder, report)

@@ -42,7 +42,7 @@ def identity(config: IndexConfig) -> str:
 def main(config: IndexConfig) -> str:
     """Build, log and register the index; return its URI."""
     with start_step("index", config), tempfile.TemporaryDirectory() as scratch:
-        steps.log_identity(identity(config))
+        mlflow.set_tag(steps.KEY_TAG, identity(config))
         documents, rejected = read_documents(step.existing_path(config.documents, "documents folder"))
         mlflow.log_metrics({"documents.read": len(documents), "documents.skipped": len(rejected)})
         for file in rejected:

@@ -1,7 +1,6 @@
 """Releases in the registry: a version of `<app>` per release, logged as code and configuration."""
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 
@@ -28,17 +27,20 @@ def log_release(release: Release) -> Registered:
     if found is not None:
         return found
     info = mlflow.pyfunc.log_model(
-        name=release.kind.replace("+", "-"), python_model=str(Path(__file__).with_name("agent.py")), 
-        model_config=release.to_dict(), pip_requirements=[f"mlflow-llmops=={package_version()}"], model_type="release", params=describe(release),
+        name=release.kind.replace("+", "-"),  # a name can't hold "+"
+        python_model=str(Path(__file__).with_name("agent.py")),
+        model_config=release.to_dict(),
+        pip_requirements=[f"mlflow-llmops=={package_version()}"],
+        model_type="release",
+        params=describe(release),
         tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
-    )  # fmt: skip
+    )
     return versions.register(info.model_id, release.app, release.digest, {"llmops.kind": release.kind})
 
 
 def read_release(uri: str) -> Release:
     """The release a registered version is."""
-    config = mlflow.models.get_model_info(uri).flavors["python_function"]["config"]
-    return Release.from_dict(_plain(uri, config))
+    return Release.from_dict(mlflow.models.get_model_info(uri).flavors["python_function"]["config"])
 
 
 def describe(release: Release) -> dict[str, str]:
@@ -52,11 +54,3 @@ def describe(release: Release) -> dict[str, str]:
         "min_score": retrieval and retrieval.min_score,
     }  # fmt: skip
     return {key: str(value) for key, value in described.items() if value is not None}
-
-
-def _plain(uri: str, config: Any) -> dict[str, Any]:
-    import yaml
-
-    if isinstance(config, str):  # MLflow wrote the config to a file beside the code
-        config = yaml.safe_load((versions.download(uri) / Path(config)).read_text(encoding="utf-8"))
-    return dict(config)

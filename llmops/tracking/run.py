@@ -46,11 +46,6 @@ def start_step(name: str, config: Any) -> Iterator[Run]:
             raise
 
 
-def log_steps(step: int, metrics: dict[str, float]) -> None:
-    """Report training progress into the active run: one value per optimiser step."""
-    mlflow.log_metrics(metrics, step=step)
-
-
 def progress_bar(label: str) -> Progress:
     """A progress report on one line of standard error; silent where that is no terminal."""
 

@@ -1,6 +1,7 @@
 """A step's identity, and the finished run that can stand in for it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -31,18 +32,11 @@ def cache_key(module: str, config: Any, inputs: Mapping[str, str]) -> str:
 
 
 def _packages() -> dict[str, str]:
-    import re
-
     try:
         names = [re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in requires("mlflow-llmops") or []]
     except PackageNotFoundError:
         names = []
     return {name: version(name) for name in names}
-
-
-def log_identity(key: str) -> None:
-    """Tag the active run with its step's key. A key without outputs is never reused."""
-    mlflow.set_tag(KEY_TAG, key)
 
 
 def log_outputs(outputs: Mapping[str, str]) -> None:

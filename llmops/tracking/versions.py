@@ -85,12 +85,6 @@ def download(uri: str) -> Path:
         raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
 
 
-def flavor_config(uri: str, flavor: str) -> dict[str, Any]:
-    """What one of our flavors recorded in the MLmodel file."""
-    config: dict[str, Any] = mlflow.models.get_model_info(uri).flavors.get(flavor, {})
-    return config
-
-
 def _registered(version: ModelVersion, reused: bool = False) -> Registered:
     # `model_id` is empty in what the registry returns; the source names the logged model
     model_id = str(version.source).removeprefix("models:/")
