@@ -70,7 +70,10 @@ def test_a_hash_inside_a_code_fence_is_no_heading(tmp_path: Path) -> None:
 
 
 def test_windows_line_ends_read_like_any_other(tmp_path: Path) -> None:
-    unix, windows = "# Leave\n\nThirty days.\n\n## Sick\n\nCall.\n", "# Leave\r\n\r\nThirty days.\r\n\r\n## Sick\r\n\r\nCall.\r\n"
+    unix, windows = (
+        "# Leave\n\nThirty days.\n\n## Sick\n\nCall.\n",
+        "# Leave\r\n\r\nThirty days.\r\n\r\n## Sick\r\n\r\nCall.\r\n",
+    )
     assert read(tmp_path, "a.md", unix).sections == read(tmp_path, "b.md", windows).sections
 
 
@@ -91,7 +94,9 @@ def test_a_document_without_a_title_is_called_after_its_file(tmp_path: Path) -> 
 
 
 def test_numbered_and_capital_lines_are_the_headings_of_plain_text(tmp_path: Path) -> None:
-    document = read(tmp_path, "pension.txt", "PENSION SCHEME\n\n1. Joining\n\nAfter a month.\n\n2.1 Leaving\n\nIn writing.\n")
+    document = read(
+        tmp_path, "pension.txt", "PENSION SCHEME\n\n1. Joining\n\nAfter a month.\n\n2.1 Leaving\n\nIn writing.\n"
+    )
     assert document.title == "PENSION SCHEME"
     assert headings(document) == ["PENSION SCHEME", "1. Joining", "2.1 Leaving"]
 
