@@ -21,10 +21,13 @@ def of_data(data: Any) -> str:
 
 
 def of_files(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """Map each file below `folder` (relative, forward slashes) to its digest, except those named in `skip`."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {path: path.relative_to(folder).as_posix() for path in files}
-    return {name: of_file(path) for path, name in names.items() if name not in skip}
+    """Map each file below `folder` (relative, forward slashes) to its digest.
+
+    Left out are those named in `skip`, and hidden ones: tools put theirs beside the content.
+    """
+    names = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
+    shown = {path: name for path, name in names.items() if not any(part.startswith(".") for part in name.parts)}
+    return {name.as_posix(): of_file(path) for path, name in shown.items() if name.as_posix() not in skip}
 
 
 def of_folder(folder: Path, skip: tuple[str, ...] = ()) -> str:

@@ -33,7 +33,8 @@ def parse(config: type[Config], argv: list[str] | None = None) -> Config:
 
 def _help(field: Field[Any]) -> str:
     text = str(field.metadata.get("help", ""))
-    return text if field.default in (MISSING, "") else f"{text} (default: {field.default})"
+    shown = text if field.default in (MISSING, "") else f"{text} (default: {field.default})"
+    return shown.replace("%", "%%")  # argparse formats it
 
 
 def run(main: Callable[[Config], Any], config: type[Config]) -> None:
@@ -45,15 +46,29 @@ def run(main: Callable[[Config], Any], config: type[Config]) -> None:
         raise SystemExit(2) from None
 
 
-def existing_path(value: str, what: str) -> Path:
-    """Resolve a path given by the user against the working directory, which MLflow sets to the project.
+def existing_file(value: str, what: str) -> Path:
+    """Resolve a file given by the user against the working directory, which MLflow sets to the project.
 
     Raises:
-        LLMOpsError: nothing is there.
+        LLMOpsError: no file is there.
     """
     path = Path(value).expanduser().resolve()
-    if not path.exists():
-        raise LLMOpsError(f"{what} {value!r} does not exist (looked for {path}). Give an existing path.")
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise LLMOpsError(f"{what} {value!r} {found} (looked at {path}). Give an existing file.")
+    return path
+
+
+def existing_folder(value: str, what: str) -> Path:
+    """Resolve a folder given by the user, as `existing_file` does.
+
+    Raises:
+        LLMOpsError: no folder is there.
+    """
+    path = Path(value).expanduser().resolve()
+    if not path.is_dir():
+        found = "is a file" if path.is_file() else "does not exist"
+        raise LLMOpsError(f"{what} {value!r} {found} (looked at {path}). Give an existing folder.")
     return path
 
 

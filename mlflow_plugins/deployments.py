@@ -69,6 +69,8 @@ class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
 def _requests(inputs: Any) -> list[dict[str, Any]]:
     rows = inputs.to_dict("records") if hasattr(inputs, "to_dict") else inputs
     rows = [rows] if isinstance(rows, dict) else list(rows or [])
+    if not all(isinstance(row, dict) for row in rows):
+        rows = []
     if rows and all({"role", "content"} <= row.keys() for row in rows):
         return [{"messages": [{"role": row["role"], "content": row["content"]} for row in rows]}]
     if rows and all(isinstance(row.get("messages"), dict) for row in rows):  # pandas takes one request's messages apart
@@ -103,7 +105,7 @@ def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict
     from llmops.serving import gateway, process
     from llmops.tracking.versions import get_version
 
-    port = _call(lambda: process.check_port(ours.HOST, int((config or {}).get("port", 0))))
+    port = _call(lambda: process.check_port(ours.HOST, ours.settings(config or {})[0]))
     gateway.serve(name, _call(lambda: get_version(model_uri)).uri, port)
 
 

@@ -16,9 +16,9 @@ import mlflow
 from llmops import digests, step
 from llmops.chains.examples import choose_shots
 from llmops.chains.prompt import Prompt, read_prompt
-from llmops.chains.release import KINDS, Generator, Release, Retrieval
+from llmops.chains.release import KINDS, Generator, Release, Retrieval, Shot
 from llmops.datasets.examples import read_examples
-from llmops.datasets.questions import check_disjoint, check_documents, read_questions
+from llmops.datasets.questions import check_documents, check_unseen, read_questions
 from llmops.errors import ConfigError
 from llmops.evaluation.scorecard import Scorecard, score, score_abstainer, table
 from llmops.evaluation.settings import choose_k, choose_min_score
@@ -69,6 +69,7 @@ class Parts:
     prompt: Prompt
     prompt_uri: str
     base_digest: str
+    shots: tuple[Shot, ...]
     index: Registered | None
     adapter: Registered | None
 
@@ -76,8 +77,9 @@ class Parts:
 def identity(config: EvaluateConfig) -> str:
     """The cache key of this step."""
     files = ("questions", "dev_questions", "examples", "prompt")
-    inputs = {name: digests.of_file(step.existing_path(getattr(config, name), f"{name} file")) for name in files}
-    inputs["base"] = find_weights(config.base).digest
+    inputs = {name: digests.of_file(step.existing_file(getattr(config, name), f"{name} file")) for name in files}
+    inputs |= {"base": find_weights(config.base).digest, "dtype": resolve_dtype(config.dtype)}
+    inputs["agent"] = source_digest("llmops.tracking.agent")  # logged as a file, not imported
     inputs |= {part: found.uri + found.digest for part, found in _parts_needed(config).items()}
     return steps.cache_key(__spec__.name, config, inputs)
 
@@ -87,16 +89,18 @@ def main(config: EvaluateConfig) -> str:
     with start_step("evaluate", config) as run:
         mlflow.set_tag(evaluations.APP_TAG, config.app)
         mlflow.set_tag(steps.KEY_TAG, identity(config))
-        test = read_questions(step.existing_path(config.questions, "questions file"))
-        dev = read_questions(step.existing_path(config.dev_questions, "development questions file"))
-        check_disjoint(dev, test)
+        test = read_questions(step.existing_file(config.questions, "questions file"))
+        examples = read_examples(step.existing_file(config.examples, "examples file"))
+        dev = read_questions(step.existing_file(config.dev_questions, "development questions file"))
+        check_unseen(test, [question.text for question in dev], "development questions")
+        check_unseen(test, [example.question for example in examples], "training examples")
         needed = _parts_needed(config)
         if "index" in needed:
             check_documents([*test, *dev], load_index(needed["index"].uri).doc_ids)
-        prompt = read_prompt(step.existing_path(config.prompt, "prompt file"))
+        prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
         parts = Parts(
-            prompt, register_prompt(config.app, prompt), find_weights(config.base).digest, needed.get("index"),
-            needed.get("adapter"),
+            prompt, register_prompt(config.app, prompt), find_weights(config.base).digest,
+            choose_shots(examples, config.shots), needed.get("index"), needed.get("adapter"),
         )  # fmt: skip
         cards = [_log_baseline(config.app, score_abstainer(test))]
         outputs: dict[str, str] = {}
@@ -129,14 +133,13 @@ def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
     retrieval = None
     if "rag" in kind and parts.index is not None:
         retrieval = Retrieval(parts.index.uri, parts.index.digest, config.max_chunks, -1.0)
-    shots = choose_shots(read_examples(step.existing_path(config.examples, "examples file")), config.shots)
     return Release(
         config.app, kind, parts.prompt_uri, parts.prompt.template,
         Generator(
             config.base, parts.base_digest, resolve_dtype(config.dtype), config.max_new_tokens,
             adapter.uri if adapter else None, adapter.digest if adapter else None,
         ),
-        retrieval, shots if kind == "few-shot" else (), source_digest("llmops.tracking.agent"),
+        retrieval, parts.shots if kind == "few-shot" else (), source_digest("llmops.tracking.agent"),
     )  # fmt: skip
 
 

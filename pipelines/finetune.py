@@ -16,6 +16,7 @@ from llmops.datasets.examples import read_examples
 from llmops.finetuning.certificate import certify_adapter
 from llmops.finetuning.lora import LoraRecipe, train_adapter
 from llmops.models.adapter import adapter_digest, read_identity
+from llmops.models.engine import resolve_dtype
 from llmops.tracking import steps
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.loading import find_weights
@@ -43,9 +44,10 @@ class FinetuneConfig:
 def identity(config: FinetuneConfig) -> str:
     """The cache key of this step."""
     inputs = {
-        "examples": digests.of_file(step.existing_path(config.examples, "examples file")),
-        "prompt": digests.of_file(step.existing_path(config.prompt, "prompt file")),
+        "examples": digests.of_file(step.existing_file(config.examples, "examples file")),
+        "prompt": digests.of_file(step.existing_file(config.prompt, "prompt file")),
         "base": find_weights(config.base).digest,
+        "dtype": resolve_dtype(config.dtype),
     }
     return steps.cache_key(__spec__.name, config, inputs)
 
@@ -54,8 +56,8 @@ def main(config: FinetuneConfig) -> str:
     """Train, certify, log and register the adapter; return its URI."""
     with start_step("finetune", config), tempfile.TemporaryDirectory() as scratch:
         mlflow.set_tag(steps.KEY_TAG, identity(config))
-        examples = read_examples(step.existing_path(config.examples, "examples file"))
-        prompt = read_prompt(step.existing_path(config.prompt, "prompt file"))
+        examples = read_examples(step.existing_file(config.examples, "examples file"))
+        prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
         weights = find_weights(config.base)
         recipe = LoraRecipe(
             config.epochs, config.learning_rate, config.rank, config.batch_size, config.layers, config.max_tokens,

@@ -18,9 +18,12 @@ from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
 
 from llmops import step
+from llmops.chains.prompt import read_prompt
+from llmops.datasets.examples import read_examples
 from llmops.datasets.questions import read_questions
 from llmops.errors import LLMOpsError
 from llmops.registry.champion import find_champion
+from llmops.registry.policy import read_policy
 from llmops.tracking import evaluations, steps
 from llmops.tracking.run import ERROR_TAG, start_step
 from pipelines import evaluate, finetune, index
@@ -57,17 +60,36 @@ STEPS = ("index", "finetune", "evaluate", "promote", "deploy")
 def main(config: MainConfig) -> None:
     """Run each step, or reuse it, and say how far the path has come."""
     with start_step("main", config):
-        made = steps.read_outputs(_step(1, _of(IndexConfig, config), index.identity))
-        made |= steps.read_outputs(_step(2, _of(FinetuneConfig, config), finetune.identity))
-        evaluation_config = _of(EvaluateConfig, config, index=made["index"], adapter=made["adapter"])
+        _check(config)
+        made: dict[str, str] = {}
+        if "rag" in config.kinds:
+            made |= steps.read_outputs(_step(1, _of(IndexConfig, config), index.identity))
+        if "adapter" in config.kinds:
+            made |= steps.read_outputs(_step(2, _of(FinetuneConfig, config), finetune.identity))
+        evaluation_config = _of(EvaluateConfig, config, **made)
         evaluation = _step(3, evaluation_config, evaluate.identity, _asked_champion(config.app))
         promotion = _of(PromoteConfig, config, evaluation=evaluation.info.run_id)
         _step(4, promotion)
         if find_champion(config.app) is None:
             print(f"[5/5] deploy: nothing to deploy, {config.app} has no champion")
             return
-        dev = read_questions(step.existing_path(config.dev_questions, "development questions file"))
+        dev = read_questions(step.existing_file(config.dev_questions, "development questions file"))
         _step(5, _of(DeployConfig, config, question=dev[0].text))
+
+
+def _check(config: MainConfig) -> None:
+    """Find a user's mistakes before the minutes of work, not after.
+
+    Raises:
+        LLMOpsError: a file is missing or malformed, or a parameter makes no sense.
+    """
+    step.existing_folder(config.documents, "documents folder")
+    read_examples(step.existing_file(config.examples, "examples file"))
+    for questions in (config.questions, config.dev_questions):
+        read_questions(step.existing_file(questions, "questions file"))
+    read_prompt(step.existing_file(config.prompt, "prompt file"))
+    read_policy(step.existing_file(config.policy, "policy file"))
+    _of(EvaluateConfig, config)
 
 
 def _of(kind: type[Any], config: MainConfig, **values: str) -> Any:
@@ -100,7 +122,7 @@ def _step(
         # This process already runs in the project's environment, whichever manager made it: "local" passes it on.
         child = mlflow.projects.run(".", name, parameters=_parameters(config), env_manager="local", run_name=name)
     except ExecutionException as error:
-        raise LLMOpsError(f"step {name} failed: {_failure(name) or error}") from error
+        raise LLMOpsError(f"step {name} failed: {_failure() or error}") from error
     print(f"{label}: done in {time.perf_counter() - started:.0f} s\n", flush=True)
     return mlflow.get_run(child.run_id)
 
@@ -112,7 +134,7 @@ def _parameters(config: Any) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value != defaults.get(name, MISSING)}
 
 
-def _failure(name: str) -> str:
+def _failure() -> str:
     """What the newest child said that went wrong."""
     parent = mlflow.active_run()
     assert parent is not None

@@ -9,6 +9,7 @@ Whatever is decided, the run ends FINISHED; what was decided stands in its tag `
 from dataclasses import dataclass
 
 import mlflow
+from mlflow.entities import Run
 
 from llmops import step
 from llmops.registry.policy import read_policy
@@ -30,9 +31,9 @@ class PromoteConfig:
 def main(config: PromoteConfig) -> Promotion:
     """Decide, move the alias if the decision says so, and log the reasons."""
     with start_step("promote", config):
-        policy_path = step.existing_path(config.policy, "policy file")
+        policy_path = step.existing_file(config.policy, "policy file")
         policy = read_policy(policy_path)
-        run = mlflow.get_run(config.evaluation) if config.evaluation else evaluations.find_evaluation(config.app)
+        run = _evaluation(config)
         promotion = promote(config.app, policy, evaluations.read_evaluation(run), config.candidate)
         mlflow.log_artifact(str(policy_path))
         mlflow.log_dict(_record(promotion, run.info.run_id), "decision.json")
@@ -40,6 +41,12 @@ def main(config: PromoteConfig) -> Promotion:
         mlflow.set_tag("mlflow.note.content", _story(promotion))
     print(_story(promotion))
     return promotion
+
+
+def _evaluation(config: PromoteConfig) -> Run:
+    if config.evaluation:
+        return evaluations.get_evaluation(config.app, config.evaluation)
+    return evaluations.find_evaluation(config.app)
 
 
 def _record(promotion: Promotion, evaluation: str) -> dict[str, object]:

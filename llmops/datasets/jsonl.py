@@ -15,7 +15,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         DataError: the file is missing or not UTF-8, or a line is no JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{str(path)!r} can't be read ({error}). Give a UTF-8 file of JSON lines.") from error
     for number, line in enumerate(lines, start=1):
@@ -25,7 +25,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{where}: no valid JSON ({error.msg} at column {error.colno}). Mend the line.") from error
+            raise DataError(f"{where}: no valid JSON ({error.msg}, column {error.colno}). Mend the line.") from error
         if not isinstance(value, dict):
             raise DataError(f"{where}: found a {type(value).__name__}, expected an object such as {{...}}.")
         yield where, value

@@ -48,13 +48,13 @@ def check_documents(questions: Iterable[Question], doc_ids: Collection[str]) -> 
         )
 
 
-def check_disjoint(dev: Iterable[Question], test: Iterable[Question]) -> None:
-    """Refuse a held-out set that shares questions with the set that settings are chosen on.
+def check_unseen(test: Iterable[Question], seen: Iterable[str], what: str) -> None:
+    """Refuse held-out questions that stand among those `seen` while training or choosing settings; `what` names these.
 
     Raises:
         DataError: naming one shared question.
     """
-    seen = {" ".join(question.text.lower().split()) for question in dev}
-    shared = [question.text for question in test if " ".join(question.text.lower().split()) in seen]
+    known = {" ".join(text.lower().split()) for text in seen}
+    shared = [question.text for question in test if " ".join(question.text.lower().split()) in known]
     if shared:
-        raise DataError(f"{len(shared)} held-out questions are also development questions (such as {shared[0]!r}).")
+        raise DataError(f"{len(shared)} held-out questions are also {what} (such as {shared[0]!r}). Remove them from one.")

@@ -1,10 +1,11 @@
 """Read a folder of documents: each format has one function from bytes to title, text and sections."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from llmops import digests
 from llmops.errors import DataError
@@ -54,7 +55,10 @@ def read_document(path: Path, doc_id: str) -> Document:
     parser = PARSERS.get(path.suffix.lower())
     if parser is None:
         raise DataError(f"format {path.suffix or '(none)'!r} is not read. Formats read: {', '.join(PARSERS)}.")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the file can't be read ({error.strerror}).") from error
     title, text, sections = parser(data)
     if not text.strip():
         raise DataError("the document holds no text. Remove it, or give a version with a text layer.")
@@ -63,7 +67,7 @@ def read_document(path: Path, doc_id: str) -> Document:
 
 def _decode(data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
 
@@ -108,25 +112,49 @@ def parse_html(data: bytes) -> Parsed:
     for noise in soup(["script", "style", "nav", "header", "footer", "template", "noscript"]):
         noise.decompose()
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    root = soup.main or soup.body or soup
     text, headings = "", []
-    for element in root.find_all(["h1", "h2", "h3", "h4", "h5", "h6", "p", "li", "tr", "pre", "dt", "dd", "blockquote"]):
-        if element.find_parent(["li", "tr", "pre", "blockquote"]):
-            continue  # its text came with the parent
-        if element.name == "tr":
-            line = " | ".join(cell.get_text(" ", strip=True) for cell in element.find_all(["td", "th"]))
-        else:
-            line = element.get_text() if element.name == "pre" else " ".join(element.get_text(" ").split())
-        if element.name[0] == "h" and element.name[1:].isdigit():
+    for tag, line in _html_lines(soup.main or soup.body or soup):
+        if re.fullmatch("h[1-6]", tag):
             headings.append((len(text), line))
             title = title or line
-        text += line + ("\n" if element.name in ("tr", "li") else "\n\n") if line else ""
-    return title, text or root.get_text("\n", strip=True), _sections(text, headings) or [Section(0, len(text))]
+        text += line + ("\n" if tag in ("tr", "li") else "\n\n")
+    return title, text, _sections(text, headings)
+
+
+_HTML_INLINE = set("a abbr b bdi bdo cite code data dfn em i kbd mark q s samp small span strong sub sup time u var".split())
+
+
+def _html_lines(element: Any) -> Iterator[tuple[str, str]]:
+    """Yield each line of an element's text, and the tag it stands in; a table row is one line."""
+    from bs4.element import NavigableString, PreformattedString
+
+    words: list[str] = []
+
+    def line() -> Iterator[tuple[str, str]]:
+        text = " ".join("".join(words).split())
+        words.clear()
+        if text:
+            yield element.name, text
+
+    for child in element.children:
+        if isinstance(child, PreformattedString):
+            continue  # a comment, a doctype
+        if isinstance(child, NavigableString) or child.name in _HTML_INLINE:
+            words.append(child if isinstance(child, NavigableString) else child.get_text())
+            continue
+        yield from line()
+        if child.name == "tr":
+            cells = (" ".join(cell.get_text(" ").split()) for cell in child.find_all(["td", "th"]))
+            yield "tr", " | ".join(cells)
+        elif child.name == "pre":
+            yield "pre", child.get_text().strip("\n")
+        elif child.name != "title":
+            yield from _html_lines(child)
+    yield from line()
 
 
 def parse_pdf(data: bytes) -> Parsed:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     try:
         reader = PdfReader(BytesIO(data))
@@ -134,8 +162,9 @@ def parse_pdf(data: bytes) -> Parsed:
             raise DataError("the PDF is encrypted. Give a version without a password.")
         pages = [page.extract_text() for page in reader.pages]
         title = str((reader.metadata and reader.metadata.title) or "")
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        # pypdf meets damaged files with all of these
+    except DataError:
+        raise
+    except Exception as error:  # pypdf meets damaged files with almost any
         raise DataError(f"the PDF can't be read ({type(error).__name__}). Export it again.") from error
     text, sections = "", []
     for number, page in enumerate(pages, start=1):

@@ -28,10 +28,12 @@ def split_documents(
     for document in documents:
         ordinal = 0
         for section in document.sections:
-            cursor = section.start
+            cursor = after = section.start  # a chunk begins past the last one's begin, at the latest right after its end
             for text in splitter.split_text(document.text[section.start : section.end]):
-                start = document.text.index(text, cursor)
-                cursor = start + 1
+                gap = document.text[after : section.end]
+                latest = after + len(gap) - len(gap.lstrip()) + len(text)
+                start = document.text.rindex(text, cursor, latest)
+                cursor, after = start + 1, start + len(text)
                 if text.lstrip("#").strip() == section.heading:
                     continue  # a heading alone says nothing
                 yield Chunk(

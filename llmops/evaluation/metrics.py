@@ -11,7 +11,7 @@ from llmops.types import Answer, Metrics, Question
 
 def normalize(text: str) -> list[str]:
     """Lower-case words without articles and punctuation (SQuAD 1.1: Rajpurkar et al. 2016)."""
-    text = "".join(" " if character in string.punctuation else character for character in text.lower())
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", text).split()
 
 
@@ -21,13 +21,15 @@ def token_f1(answer: str, references: Sequence[str]) -> float:
 
 
 def _f1(found: list[str], wanted: list[str]) -> float:
+    if not found or not wanted:  # an answer such as "a" is an article and nothing else
+        return 0.0
     common = sum((Counter(found) & Counter(wanted)).values())
     return 2 * common / (len(found) + len(wanted)) if common else 0.0
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:
     """1.0 if the normalised answer equals an acceptable one, else 0.0."""
-    return float(any(normalize(answer) == normalize(reference) for reference in references))
+    return float(any(normalize(answer) == normalize(reference) != [] for reference in references))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmops.errors import ArtifactError
 from llmops.models.adapter import read_identity
-from llmops.models.engine import base_identity
+from llmops.models.engine import base_identity, load_tokenizer
 from llmops.models.weights import Weights
 
 
@@ -29,9 +29,9 @@ def certify_adapter(
     """
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+    tokenizer = load_tokenizer(weights)
     read_identity(folder).check(base_identity(weights, tokenizer))
     base = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=trained.dtype).to(trained.device)
     inputs = [tokenizer(text, return_tensors="pt").to(trained.device) for text in texts]

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from llmops.chains.prompt import Prompt
 from llmops.errors import ConfigError
 from llmops.models.adapter import write_identity
-from llmops.models.engine import base_identity, resolve_dtype
+from llmops.models.engine import base_identity, load_tokenizer, resolve_dtype
 from llmops.models.weights import Weights
 from llmops.types import Example
 
@@ -106,7 +106,6 @@ def train_adapter(
     from peft import LoraConfig, get_peft_model
     from transformers import (
         AutoModelForCausalLM,
-        AutoTokenizer,
         PrinterCallback,
         Trainer,
         TrainerCallback,
@@ -120,7 +119,7 @@ def train_adapter(
                 report(state.global_step, state.max_steps, measured)
 
     torch.manual_seed(recipe.seed)
-    tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+    tokenizer = load_tokenizer(weights)
     rows = tokenize(examples, prompt, tokenizer, recipe.max_tokens)
     base = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=getattr(torch, resolve_dtype(recipe.dtype)))
     depth = base.config.num_hidden_layers

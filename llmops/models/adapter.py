@@ -40,7 +40,10 @@ def read_identity(folder: Path) -> BaseIdentity:
     missing = [n for n in ("adapter_config.json", "adapter_model.safetensors", IDENTITY_FILE) if not (folder / n).is_file()]
     if missing:
         raise ArtifactError(f"{folder} is no adapter: {', '.join(missing)} missing.")
-    return BaseIdentity(**json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8")))
+    try:
+        return BaseIdentity(**json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{folder / IDENTITY_FILE} is damaged ({error}). Train the adapter anew.") from error
 
 
 def adapter_digest(folder: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmops import digests
-from llmops.errors import ConfigError
+from llmops.errors import ConfigError, WeightsError
 from llmops.models import attention
 from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity
 from llmops.models.weights import Weights
@@ -42,8 +42,23 @@ def resolve_dtype(name: str) -> str:
 
 
 def base_identity(weights: Weights, tokenizer: Any) -> BaseIdentity:
-    template = tokenizer.chat_template or ""
-    return BaseIdentity(weights.source, weights.digest, digests.of_bytes(template.encode()))
+    return BaseIdentity(weights.source, weights.digest, digests.of_bytes(tokenizer.chat_template.encode()))
+
+
+def load_tokenizer(weights: Weights) -> Any:
+    """Load a chat model's tokenizer; one without a padding token pads with the end of the turn.
+
+    Raises:
+        WeightsError: it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+    if not tokenizer.chat_template:
+        raise WeightsError(f"{weights.source!r} has no chat template: it is no instruction-tuned model. Use one that is.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 class TransformersEngine:
@@ -51,11 +66,11 @@ class TransformersEngine:
 
     def __init__(self, weights: Weights, dtype: str = "auto", batch_size: int = 16) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         self.dtype = resolve_dtype(dtype)
         self.batch_size = batch_size
-        self._tokenizer = AutoTokenizer.from_pretrained(weights.folder, padding_side="left")
+        self._tokenizer = load_tokenizer(weights)
         self._model: Any = AutoModelForCausalLM.from_pretrained(
             weights.folder, dtype=getattr(torch, self.dtype), attn_implementation=attention.register()
         ).eval()
@@ -82,11 +97,9 @@ class TransformersEngine:
 
             read_identity(folder).check(self._base)
             if self._adapters:
-                self._model.load_adapter(str(folder), adapter_name=name, autocast_adapter_dtype=False)
+                self._model.load_adapter(str(folder), adapter_name=name)
             else:
-                self._model = PeftModel.from_pretrained(
-                    self._model, str(folder), adapter_name=name, autocast_adapter_dtype=False
-                ).eval()
+                self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name).eval()
             self._adapters.add(name)
         return name
 

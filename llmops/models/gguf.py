@@ -1,6 +1,7 @@
 """Turn a GGUF file into a plain transformers folder, once."""
 
 import copy
+from importlib.metadata import version
 from pathlib import Path
 
 from llmops import digests
@@ -14,9 +15,10 @@ def convert_gguf(file: Path) -> Path:
     transformers loads GGUF into a model that refuses to be saved, so the weights move to a fresh model whose config
     doesn't say that it is quantised.
     """
-    import transformers  # names the converter: another version may dequantise otherwise
+    import transformers
 
-    target = cache_folder() / "converted" / f"{digests.of_file(file)}-transformers-{transformers.__version__}"
+    converter = [transformers.__version__, version("gguf"), digests.of_file(Path(__file__))]
+    target = cache_folder() / "converted" / digests.of_data([digests.of_file(file), *converter])
     if target.is_dir():
         return target
     import torch

@@ -16,7 +16,7 @@ from pathlib import Path
 from llmops import digests
 from llmops.errors import WeightsError
 from llmops.models.gguf import convert_gguf
-from llmops.models.wheels import find_wheel
+from llmops.models.wheels import find_wheels
 
 _MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "1_Pooling/*", "2_*/*", "3_*/*"]
 
@@ -40,7 +40,7 @@ def resolve_weights(
         WeightsError: nothing is found under that name, or its digest is not the expected one.
     """
     _quiet()
-    folder = _find(source, download_model)
+    folder = _find(source, download_model, expected_digest)
     digest = digests.of_folder(folder)
     if expected_digest is not None and digest != expected_digest:
         raise WeightsError(f"{source!r} has digest {digest[:12]}, expected {expected_digest[:12]}: other weights.")
@@ -58,13 +58,23 @@ def _quiet() -> None:
     logging.set_verbosity_error()
 
 
-def _find(source: str, download_model: Callable[[str], Path] | None) -> Path:
+def _find(source: str, download_model: Callable[[str], Path] | None, expected_digest: str | None) -> Path:
     if source.startswith("wheel:"):
-        return _model_folder(find_wheel(source.removeprefix("wheel:")), source)
+        wheels = find_wheels(source.removeprefix("wheel:"))
+        found = [_model_folder(wheel, source) for wheel in wheels]
+        if len(found) == 1:
+            return found[0]
+        pinned = [folder for folder in found if digests.of_folder(folder) == expected_digest]
+        if not pinned:
+            names = ", ".join(f"wheel:{wheel.parent.name}@sha256:{wheel.name[:12]}" for wheel in wheels)
+            raise WeightsError(f"{source!r} could be any of {names}. Name one.")
+        return pinned[0]
     if source.startswith("models:/"):
         if download_model is None:
             raise WeightsError(f"{source!r} needs a model registry, and none is at hand here.")
         return _model_folder(download_model(source), source)
+    if not source.strip():
+        raise WeightsError("no model is named. Give a hub id, a folder, a models:/ URI or wheel:<name>.")
     local = Path(source).expanduser()
     if source.startswith((".", "/", "~")) or local.is_dir():
         if not local.is_dir():
@@ -74,13 +84,14 @@ def _find(source: str, download_model: Callable[[str], Path] | None) -> Path:
 
 
 def _model_folder(root: Path, source: str) -> Path:
-    """The one folder below `root` with a config.json next to weights, or with a GGUF file."""
+    """The one folder below `root` that holds weights; it may hold further ones, such as a pooling head's."""
     patterns = ("*.safetensors", "*.gguf")
     folders = {file.parent for pattern in patterns for file in root.rglob(pattern)}
-    if len(folders) != 1:
-        found = ", ".join(sorted(str(f.relative_to(root)) for f in folders)) or "none"
+    tops = sorted(folder for folder in folders if not folders & set(folder.parents))
+    if len(tops) != 1:
+        found = ", ".join(str(folder.relative_to(root)) for folder in tops) or "none"
         raise WeightsError(f"{source!r} must hold one folder with *.safetensors or *.gguf; found: {found}.")
-    return folders.pop()
+    return tops[0]
 
 
 def _from_hub(source: str) -> Path:
@@ -89,10 +100,11 @@ def _from_hub(source: str) -> Path:
 
     name, _, revision = source.partition("@")
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_MODEL_FILES))
+        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=_MODEL_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"unknown model {source!r}: no local folder, and the model hub says: {reason} "
             "Give a hub id, a folder, a models:/ URI or wheel:<name>."
         ) from error
+    return _model_folder(folder, source)

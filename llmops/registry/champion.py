@@ -12,8 +12,10 @@ def find_champion(app: str) -> Registered | None:
     """The version that `@champion` means now; None where the alias was never set."""
     try:
         mlflow.MlflowClient().get_model_version_by_alias(app, CHAMPION)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if "not found" in error.message:  # of the model or of its alias; anything else is no answer
+            return None
+        raise
     return get_version(f"models:/{app}@{CHAMPION}")
 
 

@@ -9,6 +9,7 @@ from llmops.evaluation.scorecard import Scorecard
 from llmops.evaluation.statistics import Interval, paired_difference
 from llmops.registry.policy import Policy, lower_is_better
 
+FEWEST_QUESTIONS = 20  # below, a bootstrap interval is too narrow to be believed
 PROMOTE, KEEP, INSUFFICIENT = "promote", "keep", "insufficient evidence"
 
 
@@ -54,6 +55,8 @@ def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
     metric = policy.win_metric
     gain = _gain(metric, challenger, other)
     verdict = PROMOTE if gain.low > policy.win_by else KEEP if gain.high <= policy.win_by else INSUFFICIENT
+    if verdict == PROMOTE and gain.n < FEWEST_QUESTIONS:
+        verdict = INSUFFICIENT
     says = {PROMOTE: "better", KEEP: "not better", INSUFFICIENT: "not shown to be better"}[verdict]
     return Reason(
         verdict,

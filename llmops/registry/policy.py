@@ -44,10 +44,10 @@ def read_policy(path: Path) -> Policy:
     if not isinstance(margins, dict) or not isinstance(baselines, list) or not all(isinstance(b, str) for b in baselines):
         raise ConfigError(f"{path.name}: margins must map metrics to numbers, and baselines must be a list of candidates.")
     known = (*METRICS, *_FIGURES)
-    for metric, margin in {data["win"]["metric"]: data["win"]["by"], **margins}.items():
-        if metric not in known:
+    for metric, margin in [(data["win"]["metric"], data["win"]["by"]), *margins.items()]:
+        if not isinstance(metric, str) or metric not in known:
             raise ConfigError(f"{path.name}: unknown metric {metric!r}. Known: {', '.join(known)}.")
-        if isinstance(margin, bool) or not isinstance(margin, int | float) or margin < 0:
+        if isinstance(margin, bool) or not isinstance(margin, int | float) or not margin >= 0:  # nan is not
             raise ConfigError(f"{path.name}: {metric} has {margin!r}, expected a number of 0 or more.")
     if data["win"]["metric"] not in METRICS:
         raise ConfigError(f"{path.name}: {data['win']['metric']} has no value per question, so no interval; win by another.")
@@ -56,6 +56,6 @@ def read_policy(path: Path) -> Policy:
 
 def _keys(path: Path, what: str, data: Any, needed: set[str], optional: set[str]) -> None:
     if not isinstance(data, dict) or not needed <= data.keys() <= needed | optional:
-        found = sorted(data) if isinstance(data, dict) else data
+        found = sorted(map(str, data)) if isinstance(data, dict) else data
         expected = ", ".join([*sorted(needed), *(f"{key} (optional)" for key in sorted(optional))])
         raise ConfigError(f"{path.name}: {what} holds {found}, expected the keys {expected}.")

@@ -121,7 +121,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = {name: digests.of_file(folder / name) for name in (VECTORS, CHUNKS)}
-    except (OSError, json.JSONDecodeError) as error:
+        if not isinstance(manifest, dict):
+            raise ValueError("its manifest is no object")
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder} is no index ({error}).") from error
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder} has index format {manifest.get('format')}, expected {FORMAT}. Build it anew.")

@@ -12,7 +12,7 @@ from llmops.types import Hit
 
 
 class IndexRetriever(BaseRetriever):
-    """The `k` chunks nearest to a question, those that score at least `min_score`."""
+    """The `k` chunks nearest to a question; none of them unless the nearest scores at least `min_score`."""
 
     index: Any  # VectorIndex
     embedder: Any  # Embedder
@@ -22,7 +22,7 @@ class IndexRetriever(BaseRetriever):
     def hits(self, questions: Sequence[str]) -> list[list[Hit]]:
         """Retrieve for many questions at once; an empty list means that nothing in the index is near."""
         found = self.index.search_text(questions, self.embedder, self.k)
-        return [[hit for hit in hits if hit.score >= self.min_score] for hits in found]
+        return [hits if hits and hits[0].score >= self.min_score else [] for hits in found]
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[LangChainDocument]:
         return [

@@ -1,7 +1,7 @@
 """Deployments on this machine: create, update, delete, list, get, predict."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import httpx
@@ -22,7 +22,7 @@ def create(name: str, model_uri: str, config: Mapping[str, str]) -> Deployment:
         DeploymentError: the name is taken, the port is in use, or the gateway didn't start. Nothing is left running.
         ArtifactError: `model_uri` names no registered release.
     """
-    port, timeout_s = _settings(config)
+    port, timeout_s = settings(config)
     with state.lock(name):
         existing = state.read(name)
         if existing is not None and _runs(existing):
@@ -42,14 +42,19 @@ def update(name: str, model_uri: str | None, config: Mapping[str, str]) -> Deplo
         existing = get(name)
         model_uri = model_uri or existing.model_uri
         wanted = get_version(model_uri)
-        port, timeout_s = _settings({"port": str(existing.port), **config})
+        port, timeout_s = settings({"port": str(existing.port), **config})
         if _runs(existing):
             if (existing.digest, existing.port) == (wanted.digest, port or existing.port):
-                return existing
+                state.write(replace(existing, model_uri=model_uri))
+                return get(name)
             if port not in (0, existing.port):
                 process.check_port(HOST, port)
             process.stop(existing.pid, existing.started)
-        return _start(name, model_uri, port, timeout_s)
+        try:
+            return _start(name, model_uri, port, timeout_s)
+        except BaseException:  # also when the user interrupts: what served before serves again
+            _start(name, existing.model_uri, existing.port, timeout_s, existing.release_uri)
+            raise
 
 
 def delete(name: str) -> None:
@@ -97,8 +102,8 @@ def predict(name: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return answers
 
 
-def _start(name: str, model_uri: str, port: int, timeout_s: float) -> Deployment:
-    version = get_version(model_uri)
+def _start(name: str, model_uri: str, port: int, timeout_s: float, release_uri: str | None = None) -> Deployment:
+    version = get_version(release_uri or model_uri)
     port = process.check_port(HOST, port)
     log = state.state_folder() / f"{name}.log"
     gateway = process.start_gateway(name, version.uri, port, log)
@@ -118,13 +123,18 @@ def _runs(deployment: Deployment) -> bool:
     return process.is_running(deployment.pid, deployment.started)
 
 
-def _settings(config: Mapping[str, str]) -> tuple[int, float]:
+def settings(config: Mapping[str, str]) -> tuple[int, float]:
+    """Read port and start-up timeout in seconds from a deployment's config.
+
+    Raises:
+        DeploymentError: a key is unknown, or a value is no number.
+    """
     unknown = sorted(set(config) - set(DEFAULTS))
     if unknown:
         raise DeploymentError(f"unknown setting {unknown[0]!r}. Known: {', '.join(DEFAULTS)} (such as -C port=8210).")
-    settings = {**DEFAULTS, **config}
+    given = {**DEFAULTS, **config}
     try:
-        return int(settings["port"]), float(settings["timeout_s"])
+        return int(given["port"]), float(given["timeout_s"])
     except ValueError as error:
         raise DeploymentError(f"port and timeout_s must be numbers: {error}.") from error
 

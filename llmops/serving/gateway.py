@@ -43,11 +43,11 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
         return problem(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
     @app.get("/health")
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:
         return {"status": "ok", "name": name, "release": release}
 
     @app.get("/v1/models")
-    def models() -> dict[str, Any]:
+    async def models() -> dict[str, Any]:
         return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "llmops", "release": release}]}
 
     @app.post("/v1/chat/completions")

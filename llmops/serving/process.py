@@ -67,7 +67,7 @@ def absolute_uri(uri: str) -> str:
     prefix = "sqlite:///"
     if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
         return prefix + str(Path(uri.removeprefix(prefix)).resolve())
-    return uri if "://" in uri else str(Path(uri).resolve())
+    return uri
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, name: str, log: Path, timeout_s: float) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError
 from llmops.evaluation import scorecard as scorecards
@@ -46,6 +47,22 @@ def find_evaluation(app: str) -> Run:
     if not found:
         raise ArtifactError(f"no finished evaluation of {app!r} in {mlflow.get_tracking_uri()}. Run -e evaluate first.")
     return found[0]
+
+
+def get_evaluation(app: str, run_id: str) -> Run:
+    """A finished evaluation by its run id.
+
+    Raises:
+        ArtifactError: there is no such run, or it is no finished evaluation of this app.
+    """
+    try:
+        run = mlflow.get_run(run_id)
+    except MlflowException as error:
+        raise ArtifactError(f"no run {run_id!r} in {mlflow.get_tracking_uri()}. Give the id of an evaluate run.") from error
+    found = (run.data.tags.get(STEP_TAG), run.data.tags.get(APP_TAG), run.info.status)
+    if found != ("evaluate", app, "FINISHED"):
+        raise ArtifactError(f"run {run_id} is {found}, expected a finished evaluation: ('evaluate', {app!r}, 'FINISHED').")
+    return run
 
 
 def read_evaluation(run: Run) -> list[Evaluated]:

@@ -61,6 +61,6 @@ def find_reusable(key: str) -> Run | None:
 
 def _exists(uri: str) -> bool:
     try:
-        return versions.download(f"models:/{versions.get_version(uri).model_id}").joinpath("MLmodel").is_file()
+        return versions.is_whole(versions.get_version(uri))
     except ArtifactError:
         return False

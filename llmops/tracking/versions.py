@@ -22,7 +22,6 @@ class Registered:
     version: str
     model_id: str
     digest: str
-    reused: bool = False
 
     @property
     def uri(self) -> str:
@@ -30,10 +29,18 @@ class Registered:
 
 
 def find_digest(name: str, digest: str) -> Registered | None:
-    """The newest version of `name` with this digest, if there is one."""
+    """The newest version of `name` with this digest whose files are still there, if there is one."""
     filter_string = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
-    found = mlflow.MlflowClient().search_model_versions(filter_string, order_by=["version_number DESC"], max_results=1)
-    return _registered(found[0], reused=True) if found else None
+    found = mlflow.MlflowClient().search_model_versions(filter_string, order_by=["version_number DESC"])
+    return next((version for version in map(_registered, found) if is_whole(version)), None)
+
+
+def is_whole(version: Registered) -> bool:
+    """Whether the files of a version are still there."""
+    try:
+        return (download(f"models:/{version.model_id}") / "MLmodel").is_file()
+    except ArtifactError:
+        return False
 
 
 def register(model_id: str, name: str, digest: str, tags: Mapping[str, Any] | None = None) -> Registered:
@@ -85,7 +92,7 @@ def download(uri: str) -> Path:
         raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
 
 
-def _registered(version: ModelVersion, reused: bool = False) -> Registered:
+def _registered(version: ModelVersion) -> Registered:
     # `model_id` is empty in what the registry returns; the source names the logged model
     model_id = str(version.source).removeprefix("models:/")
-    return Registered(version.name, str(version.version), model_id, version.tags[DIGEST_TAG], reused)
+    return Registered(version.name, str(version.version), model_id, version.tags[DIGEST_TAG])
