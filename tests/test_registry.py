@@ -178,7 +178,7 @@ def test_a_figure_without_interval_may_worsen_by_the_margin(seconds: float, verd
 
 
 def test_longer_answers_are_worse() -> None:
-    assert decide(policy(tokens__completion=0.5), card("rag", "y" * 20), card("prompt", "----"), []).verdict == KEEP
+    assert decide(policy(tokens__completion=0.5), card("rag", "y" * 20), card("prompt", "-" * 20), []).verdict == KEEP
 
 
 @pytest.mark.parametrize("margins", [{"latency__p50_s": 1.0}, {"retrieval__recall": 0.1}])

@@ -1,7 +1,9 @@
 """Turn a GGUF file into a plain transformers folder, once."""
 
 import copy
+from contextlib import redirect_stderr
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 from llmops import digests
@@ -24,8 +26,10 @@ def convert_gguf(file: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    print(f"converting {file.name}, once ...", flush=True)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    with redirect_stderr(StringIO()):  # a bar that no setting of transformers turns off
+        loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     config = copy.deepcopy(loaded.config)
     del config.quantization_config
     config.architectures = [type(loaded).__name__]

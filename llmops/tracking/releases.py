@@ -49,7 +49,7 @@ def describe(release: Release) -> dict[str, str]:
     described = {
         "kind": release.kind, "prompt": release.prompt, "base": generator.base, "base_digest": generator.base_digest[:12],
         "dtype": generator.dtype, "max_new_tokens": generator.max_new_tokens, "digest": release.digest[:12],
-        "adapter": generator.adapter, "shots": len(release.shots) or None,
+        "adapter": generator.adapter, "shots_shown": len(release.shots) or None,
         "index": retrieval and retrieval.index, "k": retrieval and retrieval.k,
         "min_score": retrieval and retrieval.min_score,
     }  # fmt: skip
