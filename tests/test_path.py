@@ -60,8 +60,8 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     settings = [
-        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 128, 44, "answer"),
-        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 40, 8, "answers"),
+        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 62, 18, "answer"),
+        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 36, 8, "answers"),
         sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 12, 4, "answers"),
     ]
     run = Path_(uri, environment, tuple(part for setting in settings for part in ("-P", setting)), "")
@@ -134,10 +134,11 @@ def test_the_logged_model_carries_its_own_metrics(candidates: dict[str, Evaluate
     assert scores == {name: {candidates[name].scorecard.metrics["answer.score"]} for name in KINDS}
 
 
-def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evaluated]) -> None:
-    rows = candidates["rag"].scorecard.rows
-    traces = mlflow.search_traces(run_id=candidates["rag"].run_id, return_type="list", max_results=500)
-    assert len(traces) == len(rows) == 48
+def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evaluated], client: mlflow.MlflowClient) -> None:
+    run = client.get_run(candidates["rag"].run_id)
+    where = [run.info.experiment_id]
+    traces = mlflow.search_traces(locations=where, run_id=run.info.run_id, return_type="list", max_results=500)
+    assert len(traces) == len(candidates["rag"].scorecard.rows) == 44
     for trace in traces:
         names = {assessment.name for assessment in trace.info.assessments}
         assert {"score", "abstained_rightly"} <= names
