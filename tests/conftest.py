@@ -31,9 +31,9 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'mlflow.db')}"
     mlflow.set_tracking_uri(uri)
     mlflow.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri())
-    mlflow.set_experiment("test")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "set below")  # so that it is unset after the test
+    mlflow.set_experiment("test")  # it sets MLFLOW_EXPERIMENT_ID, which the processes started then see
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
     return uri
 
 
