@@ -32,9 +32,9 @@ models: .venv/installed  ## fetch the small models of the demo
 
 install: .venv/installed  ## make the environment in .venv
 
-.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
+.venv/installed: requirements.txt requirements-extras.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	pip install --quiet -r requirements.txt -r requirements-dev.txt -e .
+	pip install --quiet -r requirements.txt -r requirements-extras.txt -r requirements-dev.txt -e .
 	touch $@
 
 .PHONY: help demo test check ui models install
