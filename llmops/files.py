@@ -1,10 +1,14 @@
-"""Folders that are written whole or not at all."""
+"""Folders that are written whole or not at all, and disks that are full."""
 
+import errno
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from llmops.errors import LLMOpsError
 
 
 @contextmanager
@@ -25,3 +29,23 @@ def new_folder(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def told_when_full(folder: Path, kept: str) -> Iterator[None]:
+    """Turn whatever a library raises on a full disk into one line that says what is kept.
+
+    Raises:
+        LLMOpsError: there is no space left.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and not _FULL.search(str(error)):
+            raise
+        raise LLMOpsError(f"no space left on a disk ({folder}, or the store's). Free some and run again: {kept}.") from error
+
+
+# faiss and pyarrow; numpy's tofile; SQLite
+_FULL = re.compile("No space left|Disk quota exceeded|requested and [0-9]+ written|disk is full")

@@ -72,6 +72,18 @@ def existing_folder(value: str, what: str) -> Path:
     return path
 
 
+def existing(value: str, what: str) -> Path:
+    """Resolve a file or folder given by the user, as `existing_file` does.
+
+    Raises:
+        LLMOpsError: neither is there.
+    """
+    path = Path(value).expanduser().resolve()
+    if not path.exists():
+        raise LLMOpsError(f"{what} {value!r} does not exist (looked at {path}). Give an existing folder or file.")
+    return path
+
+
 def check_app(app: str) -> str:
     """Return the name of an application if registry and shell can hold it.
 

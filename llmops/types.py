@@ -1,7 +1,7 @@
 """The data that flows between rooms. Plain, frozen, without behaviour worth testing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 Progress = Callable[[str, int, int], None]
 """Reports work under way: what is done, how many are done, how many there are."""
@@ -9,30 +9,59 @@ Progress = Callable[[str, int, int], None]
 Metrics = dict[str, float]
 
 
+MetadataValue = str | int | float | bool | tuple[str, ...]
+Metadata = Mapping[str, MetadataValue]
+"""What is known of a document besides its text. `groups` names who may see it; without it everyone may."""
+
+
 @dataclass(frozen=True)
 class Section:
-    """A stretch of a document under one heading, `document.text[start:end]`."""
+    """A stretch of a document in one place, `document.text[start:end]`.
+
+    `heading` is the path of headings that stand above it, outermost first, joined by " > ".
+    """
 
     start: int
     end: int
     heading: str = ""
-    page: int | None = None  # 1-based; only paged formats have one
+    page: int | None = None  # 1-based: a page of a PDF, a slide; other formats have none
+    start_s: float | None = None  # seconds into a recording
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, `document.text[start:end]`, one row a line; its header ends at `header_end`."""
+
+    start: int
+    header_end: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Document:
-    """A source file as text. `doc_id` is its path below the documents folder, with forward slashes."""
+    """A source file or record as text.
+
+    `doc_id` is its path below the documents folder with forward slashes, or the record's own id; `origin` is the path of
+    the file that holds it. Sections tile the text in order, without gaps.
+    """
 
     doc_id: str
     title: str
     text: str
     sections: tuple[Section, ...]
-    digest: str  # sha256 of the file's bytes
+    digest: str  # sha256 of the file's bytes, or of the record
+    origin: str = ""
+    tables: tuple[Table, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A passage that fits the embedder, and its place: `document.text[start:end]` equals `text`."""
+    """A passage that fits the embedder, and its place: `document.text[start:end]` equals `text`.
+
+    `table_header` is the header of the table the chunk continues, when it begins inside one.
+    """
 
     chunk_id: str
     doc_id: str
@@ -42,14 +71,22 @@ class Chunk:
     start: int
     end: int
     page: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    table_header: str = ""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A retrieved chunk. `score` is the cosine similarity to the question, in [-1, 1]."""
+    """A retrieved chunk. `score` is what it was ranked by; `similarity` the cosine similarity to the question, in [-1, 1].
+
+    Lexical search and reranking know no similarity. `also` are the other documents that hold the same passage.
+    """
 
     chunk: Chunk
     score: float
+    similarity: float | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

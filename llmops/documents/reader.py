@@ -1,181 +1,104 @@
-"""Read a folder of documents: each format has one function from bytes to title, text and sections."""
+"""Files -> documents, read in a process of their own, so that no file can stop or swell this one."""
 
-import re
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from llmops import digests
-from llmops.errors import DataError
-from llmops.types import Document, Section
+from llmops.documents import audio
+from llmops.documents.child import Child
+from llmops.documents.folder import File, Rejected, scan
+from llmops.documents.worker import FORMATS
+from llmops.errors import DataError, LLMOpsError
+from llmops.types import Document, Section, Table
 
-Parsed = tuple[str, str, list[Section]]  # title (may be empty), text, sections
+_LARGE = 20_000_000  # bytes; after such a file the process goes, as its memory is in pieces
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A file that was skipped, and why, in words a user can act on."""
+class Limits:
+    """What one file may need: its size (of CSV and JSON lines: a record's), seconds without a result, and memory."""
 
-    doc_id: str
-    reason: str
+    file_mb: int = 100
+    seconds: int = 300
+    memory_mb: int = 4096
 
 
-def read_documents(folder: Path) -> tuple[list[Document], list[Rejected]]:
+class Reader:
+    """Reads files one after the other.
+
+    `speech_model` finds the folder of a Whisper model in CTranslate2's format; it is called when a recording is met.
+    """
+
+    def __init__(self, limits: Limits = Limits(), speech_model: Callable[[], Path] | None = None) -> None:
+        self.digest_read: str | None = None
+        """The sha256 of the bytes of the last file, or None if it is worth another try: it may be read the next time."""
+        self._limits = limits
+        self._speech_model = speech_model
+        self._idle: dict[bool, Child] = {}  # recordings have a process of their own, without a memory limit
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        while self._idle:
+            self._idle.popitem()[1].stop()
+
+    def read(self, file: File) -> Iterator[Document | Rejected]:
+        """Yield the documents of a file, as they are asked for; what can't be read is rejected, never an error."""
+        self.digest_read = None
+        spoken = file.name.lower().endswith(audio.SUFFIXES)
+        child: Child | None = None
+        done = False
+        try:
+            request = self._request(file, spoken)
+            child = self._idle.pop(spoken, None)
+            if child is not None and not child.alive():
+                child.stop()
+                child = None
+            child = child or Child()
+            for answer in child.ask(request):
+                if "document" in answer:
+                    yield _unpacked(answer["document"])
+                elif "rejected" in answer:
+                    yield Rejected(file.name, answer["rejected"])
+                elif "end" in answer:
+                    self.digest_read, done = answer["end"], True
+        except LLMOpsError as error:
+            yield Rejected(file.name, str(error))
+        finally:
+            if child is not None and done and file.size <= _LARGE and spoken not in self._idle:
+                self._idle[spoken] = child
+            elif child is not None:
+                child.stop()
+
+    def _request(self, file: File, spoken: bool) -> dict[str, Any]:
+        model = str(self._speech_model()) if spoken and self._speech_model else None
+        request = {"path": os.path.abspath(file.path), "name": file.name, "speech_model": model, **asdict(self._limits)}
+        return request | ({"memory_mb": None} if spoken else {})
+
+
+def _unpacked(fields: dict[str, Any]) -> Document:
+    metadata = {name: tuple(value) if isinstance(value, list) else value for name, value in fields["metadata"].items()}
+    sections = tuple(Section(**section) for section in fields["sections"])
+    tables = tuple(Table(**table) for table in fields["tables"])
+    return Document(**fields | {"sections": sections, "tables": tables, "metadata": metadata})
+
+
+def read_documents(folder: Path, limits: Limits = Limits()) -> tuple[list[Document], list[Rejected]]:
     """Read every file below `folder`, in name order. A bad file is reported, never fatal; hidden files are ignored.
 
     Raises:
-        DataError: `folder` is no folder, or no file in it could be read.
+        DataError: `folder` does not exist, or no file in it could be read.
     """
-    if not folder.is_dir():
-        raise DataError(f"documents folder {str(folder)!r} does not exist or is a file. Give a folder of documents.")
-    documents: list[Document] = []
-    rejected: list[Rejected] = []
-    for path in sorted(folder.rglob("*")):
-        doc_id = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in Path(doc_id).parts):
-            continue
-        try:
-            documents.append(read_document(path, doc_id))
-        except DataError as error:
-            rejected.append(Rejected(doc_id, str(error)))
+    files, rejected = scan(folder)
+    with Reader(limits) as reader:
+        found = [document for file in files for document in reader.read(file)]
+    documents = [document for document in found if isinstance(document, Document)]
+    rejected += [file for file in found if isinstance(file, Rejected)]
     if not documents:
-        reasons = "; ".join(f"{r.doc_id}: {r.reason}" for r in rejected[:3]) or "it holds no files"
-        raise DataError(f"no readable document in {str(folder)!r} ({reasons}). Formats read: {', '.join(PARSERS)}.")
+        reasons = "; ".join(f"{file.doc_id}: {file.reason}" for file in rejected[:3]) or "it holds no files"
+        raise DataError(f"no readable document in {str(folder)!r} ({reasons}). Formats read: {', '.join(FORMATS)}.")
     return documents, rejected
-
-
-def read_document(path: Path, doc_id: str) -> Document:
-    """Read one file.
-
-    Raises:
-        DataError: the format is unknown, the file can't be parsed, or it holds no text.
-    """
-    parser = PARSERS.get(path.suffix.lower())
-    if parser is None:
-        raise DataError(f"format {path.suffix or '(none)'!r} is not read. Formats read: {', '.join(PARSERS)}.")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"the file can't be read ({error.strerror}).") from error
-    title, text, sections = parser(data)
-    if not text.strip():
-        raise DataError("the document holds no text. Remove it, or give a version with a text layer.")
-    return Document(doc_id, title or Path(doc_id).stem, text, tuple(sections), digests.of_bytes(data))
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
-
-
-def _sections(text: str, headings: list[tuple[int, str]]) -> list[Section]:
-    """Cut `text` at the given (offset, heading) pairs; what stands before the first has no heading."""
-    cuts = [(0, ""), *headings, (len(text), "")]
-    spans = zip(cuts, cuts[1:], strict=False)
-    return [Section(start, end, heading) for (start, heading), (end, _) in spans if text[start:end].strip()]
-
-
-def parse_text(data: bytes) -> Parsed:
-    text = _decode(data)
-    title = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    headings = [(m.start(), m.group().strip()) for m in _TEXT_HEADING.finditer(text)]
-    return title[:120], text, _sections(text, headings)
-
-
-# A heading in plain text: "3. Title", or a line in capitals, alone between line breaks.
-_TEXT_HEADING = re.compile(r"^(?:\d+(?:\.\d+)*\.? +[A-Z][^\n.]{2,70}|[A-Z][A-Z0-9 ,:&'()/-]{3,70})$", re.MULTILINE)
-
-
-def parse_markdown(data: bytes) -> Parsed:
-    from markdown_it import MarkdownIt
-
-    text = _decode(data)
-    starts = [0, *(m.end() for m in re.finditer("\n", text))]
-    tokens = MarkdownIt().parse(text)
-    headings: list[tuple[int, str]] = []
-    title = ""
-    for token, inline in zip(tokens, tokens[1:], strict=False):
-        if token.type == "heading_open" and token.map:
-            headings.append((starts[token.map[0]], inline.content))
-            title = title or (inline.content if token.tag == "h1" else "")
-    return title, text, _sections(text, headings)
-
-
-def parse_html(data: bytes) -> Parsed:
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(data, "html.parser")
-    for noise in soup(["script", "style", "nav", "header", "footer", "template", "noscript"]):
-        noise.decompose()
-    title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    text, headings = "", []
-    for tag, line in _html_lines(soup.main or soup.body or soup):
-        if re.fullmatch("h[1-6]", tag):
-            headings.append((len(text), line))
-            title = title or line
-        text += line + ("\n" if tag in ("tr", "li") else "\n\n")
-    return title, text, _sections(text, headings)
-
-
-_HTML_INLINE = set("a abbr b bdi bdo cite code data dfn em i kbd mark q s samp small span strong sub sup time u var".split())
-
-
-def _html_lines(element: Any) -> Iterator[tuple[str, str]]:
-    """Yield each line of an element's text, and the tag it stands in; a table row is one line."""
-    from bs4.element import NavigableString, PreformattedString
-
-    words: list[str] = []
-
-    def line() -> Iterator[tuple[str, str]]:
-        text = " ".join("".join(words).split())
-        words.clear()
-        if text:
-            yield element.name, text
-
-    for child in element.children:
-        if isinstance(child, PreformattedString):
-            continue  # a comment, a doctype
-        if isinstance(child, NavigableString) or child.name in _HTML_INLINE:
-            words.append(child if isinstance(child, NavigableString) else child.get_text())
-            continue
-        yield from line()
-        if child.name == "tr":
-            cells = (" ".join(cell.get_text(" ").split()) for cell in child.find_all(["td", "th"]))
-            yield "tr", " | ".join(cells)
-        elif child.name == "pre":
-            yield "pre", child.get_text().strip("\n")
-        elif child.name != "title":
-            yield from _html_lines(child)
-    yield from line()
-
-
-def parse_pdf(data: bytes) -> Parsed:
-    from pypdf import PdfReader
-
-    try:
-        reader = PdfReader(BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise DataError("the PDF is encrypted. Give a version without a password.")
-        pages = [page.extract_text() for page in reader.pages]
-        title = str((reader.metadata and reader.metadata.title) or "")
-    except DataError:
-        raise
-    except Exception as error:  # pypdf meets damaged files with almost any
-        raise DataError(f"the PDF can't be read ({type(error).__name__}). Export it again.") from error
-    text, sections = "", []
-    for number, page in enumerate(pages, start=1):
-        start, text = len(text), text + page.strip() + "\n\n"
-        if page.strip():
-            sections.append(Section(start, len(text), page=number))
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return title or first[:120], text, sections
-
-
-PARSERS: dict[str, Callable[[bytes], Parsed]] = {
-    ".md": parse_markdown, ".markdown": parse_markdown, ".txt": parse_text, ".html": parse_html, ".htm": parse_html,
-    ".pdf": parse_pdf,
-}  # fmt: skip
