@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmops.types import Answer, Metrics, Question
+from llmops.types import Answer, Hit, Metrics, Question
 
 
 def normalize(text: str) -> list[str]:
@@ -53,6 +53,11 @@ class Row:
     reciprocal_rank: float | None
 
 
+def documents_of(hit: Hit) -> set[str]:
+    """The documents that hold a retrieved passage."""
+    return {hit.chunk.doc_id, *hit.also}
+
+
 def score_row(question: Question, answer: Answer, has_retriever: bool) -> Row:
     """Score one answer. Abstaining from an answerable question scores 0, whatever words it shares."""
     f1 = exact = recall = rank = None
@@ -61,7 +66,8 @@ def score_row(question: Question, answer: Answer, has_retriever: bool) -> Row:
         f1 = 0.0 if answer.abstained else token_f1(answer.text, question.answers)
         exact = 0.0 if answer.abstained else exact_match(answer.text, question.answers)
         if has_retriever:
-            ranks = [i for i, document in enumerate(documents, start=1) if document in question.documents]
+            found = enumerate(map(documents_of, answer.hits), start=1)
+            ranks = [rank for rank, documents_found in found if not documents_found.isdisjoint(question.documents)]
             recall, rank = float(bool(ranks)), 1 / ranks[0] if ranks else 0.0
     return Row(
         question.question_id, question.text, question.answers, question.documents, answer.text, answer.abstained, documents,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llmops.evaluation.metrics import score_row
+from llmops.evaluation.metrics import documents_of, score_row
+from llmops.retrieval.search import nearness
 from llmops.types import Answer, Hit, Question
 
 
@@ -16,7 +17,7 @@ def choose_k(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], large
     pairs = [(q, found) for q, found in zip(questions, hits, strict=True) if q.answerable]
 
     def recall(k: int) -> float:
-        right = [any(hit.chunk.doc_id in q.documents for hit in found[:k]) for q, found in pairs]
+        right = [any(not documents_of(hit).isdisjoint(q.documents) for hit in found[:k]) for q, found in pairs]
         return sum(right) / len(right) if right else 0.0
 
     enough = recall(largest) - tolerance
@@ -31,7 +32,7 @@ def choose_min_score(questions: Sequence[Question], answers: Sequence[Answer], k
     `answers` were given without a threshold. Applying one later only turns answers into abstentions, so nothing is
     generated again. Of equal thresholds the lowest is taken, and -1.0 means none.
     """
-    best = np.array([max((hit.score for hit in answer.hits), default=-1.0) for answer in answers])
+    best = np.array([nearness(answer.hits) for answer in answers])
     given = np.array([score_row(q, a, True).score for q, a in zip(questions, answers, strict=True)])
     answerable = np.array([q.answerable for q in questions])
     floor = keep * given[answerable].sum()

