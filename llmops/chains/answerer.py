@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmops.chains.prompt import ABSTENTION, Prompt, is_abstention, parse_prompt
 from llmops.chains.release import Release
 from llmops.models.engine import Engine
-from llmops.retrieval.index import passage_text
+from llmops.retrieval.passage import passage_text
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.types import Answer, Completion, GenerationRequest, Hit, Message, Progress
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from llmops import digests
 from llmops.errors import ConfigError
+from llmops.retrieval.search import Search
 
 KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter")
 
@@ -32,12 +33,17 @@ class Generator:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """The index and how it is asked."""
+    """The index, how it is asked, and the cross-encoder that reranks what is found, if any.
+
+    `groups` are those whose documents may be shown, beside everyone's; None shows all to whoever asks.
+    """
 
     index: str  # models:/<app>-index/<version>
     index_digest: str
-    k: int
-    min_score: float
+    search: Search
+    reranker: str | None = None
+    reranker_digest: str | None = None
+    groups: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class Release:
         """JSON-like data from which `from_dict` makes an equal release."""
         data = asdict(self)
         data["shots"] = [{**shot, "context": list(shot["context"])} for shot in data["shots"]]
+        if self.retrieval is not None and self.retrieval.groups is not None:
+            data["retrieval"]["groups"] = list(self.retrieval.groups)
         return data
 
     @classmethod
@@ -76,7 +84,12 @@ class Release:
             **{
                 **data,
                 "generator": Generator(**data["generator"]),
-                "retrieval": Retrieval(**data["retrieval"]) if data["retrieval"] else None,
+                "retrieval": _retrieval(data["retrieval"]) if data["retrieval"] else None,
                 "shots": tuple(Shot(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
             }
         )
+
+
+def _retrieval(data: dict[str, Any]) -> Retrieval:
+    groups = data["groups"] if data["groups"] is None else tuple(data["groups"])
+    return Retrieval(**{**data, "search": Search(**data["search"]), "groups": groups})

@@ -9,6 +9,7 @@ import httpx
 from llmops.errors import DeploymentError
 from llmops.serving import process, state
 from llmops.serving.state import Deployment
+from llmops.tracking.releases import read_release
 from llmops.tracking.versions import get_version
 
 HOST = "127.0.0.1"
@@ -104,6 +105,7 @@ def predict(name: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _start(name: str, model_uri: str, port: int, timeout_s: float, release_uri: str | None = None) -> Deployment:
     version = get_version(release_uri or model_uri)
+    read_release(version.uri)  # refuses what is none: an index loads too, and couldn't answer
     port = process.check_port(HOST, port)
     log = state.state_folder() / f"{name}.log"
     gateway = process.start_gateway(name, version.uri, port, log)

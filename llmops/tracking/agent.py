@@ -14,7 +14,8 @@ from mlflow.types.responses_helpers import OutputItem
 
 from llmops.chains.release import Release
 from llmops.errors import LLMOpsError
-from llmops.retrieval.index import passage_text
+from llmops.retrieval.passage import citation, passage_text
+from llmops.retrieval.retriever import describe as describe_hit
 from llmops.tracking.loading import load_answerer
 from llmops.types import Answer
 
@@ -45,7 +46,7 @@ class ReleaseAgent(ResponsesAgent):
             with mlflow.start_span("retrieve", span_type=SpanType.RETRIEVER) as span:
                 span.set_inputs({"question": question})
                 span.set_outputs(
-                    [{"page_content": passage_text(h.chunk), "metadata": {"doc_uri": h.chunk.doc_id}} for h in answer.hits]
+                    [{"page_content": passage_text(hit.chunk), "metadata": describe_hit(hit)} for hit in answer.hits]
                 )
         return answer
 
@@ -68,7 +69,8 @@ def sources(answer: Answer) -> list[dict[str, Any]]:
     """The passages an answer was given, best first."""
     return [
         {
-            "document": hit.chunk.doc_id, "heading": hit.chunk.heading, "page": hit.chunk.page,
+            "document": hit.chunk.doc_id, "citation": citation(hit.chunk), "heading": hit.chunk.heading,
+            "page": hit.chunk.page, "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s,
             "score": round(hit.score, 4), "text": hit.chunk.text,
         }
         for hit in answer.hits

@@ -5,6 +5,7 @@ MLmodel   <kind>/...         nothing is pickled, nothing runs on load
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from llmops.errors import ArtifactError
 from llmops.tracking import versions
 from llmops.tracking.versions import Registered
 
+Prepare = Callable[[Model], None]
 
-def save_model(path: str, mlflow_model: Model, kind: str, folder: Path, config: dict[str, Any]) -> None:
+
+def save_model(
+    path: str, mlflow_model: Model, kind: str, folder: Path, config: dict[str, Any], prepare: Prepare | None = None
+) -> None:
     """Write the model's folder; called by `Model.log`, which gives it a new `path`."""
     shutil.copytree(folder, Path(path) / kind)
     mlflow_model.add_flavor(flavor_name(kind), data=kind, **config)
+    if prepare is not None:
+        prepare(mlflow_model)
     mlflow_model.save(str(Path(path) / "MLmodel"))
 
 
@@ -26,17 +33,25 @@ def flavor_name(kind: str) -> str:
     return f"llmops_{kind}"
 
 
-def log_folder(kind: str, folder: Path, name: str, digest: str, config: dict[str, Any]) -> Registered:
-    """Log `folder` in the active run and register it as a version of `name`; content already registered is reused."""
+def log_folder(
+    kind: str, folder: Path, name: str, digest: str, config: dict[str, Any], prepare: Prepare | None = None
+) -> Registered:
+    """Log `folder` in the active run and register it as a version of `name`; content already registered is reused.
+
+    `prepare` may give the model a further flavor.
+    """
     found = versions.find_digest(name, digest)
     if found is not None:
+        versions.make_current(found)
         return found
     info = Model.log(
         artifact_path=None, name=kind, flavor=sys.modules[__name__], model_type=flavor_name(kind),
         params={key: str(value) for key, value in config.items()}, tags={versions.DIGEST_TAG: digest},
-        kind=kind, folder=folder, config={**config, "digest": digest},
+        kind=kind, folder=folder, config={**config, "digest": digest}, prepare=prepare,
     )  # fmt: skip
-    return versions.register(info.model_id, name, digest)
+    made = versions.register(info.model_id, name, digest)
+    versions.make_current(made)
+    return made
 
 
 def fetch_folder(kind: str, uri: str) -> Path:

@@ -2,6 +2,8 @@
 
 from functools import cache
 
+import mlflow
+
 from llmops import digests
 from llmops.chains.answerer import Answerer
 from llmops.chains.release import Release
@@ -9,7 +11,9 @@ from llmops.errors import ArtifactError
 from llmops.models.engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
 from llmops.retrieval.embedder import SentenceTransformerEmbedder
-from llmops.retrieval.index import VectorIndex, index_digest
+from llmops.retrieval.index import VectorIndex
+from llmops.retrieval.manifest import index_digest
+from llmops.retrieval.reranker import CrossEncoderReranker
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.tracking import versions
 from llmops.tracking.flavor import fetch_folder
@@ -43,13 +47,31 @@ def load_engine(base: str, base_digest: str, dtype: str) -> TransformersEngine:
 
 
 @cache
-def load_embedder(source: str, digest: str | None = None) -> SentenceTransformerEmbedder:
-    return SentenceTransformerEmbedder(find_weights(source, digest))
+def load_embedder(
+    source: str, digest: str | None = None, backend: str = "auto", query_prefix: str | None = None,
+    passage_prefix: str | None = None,
+) -> SentenceTransformerEmbedder:  # fmt: skip
+    return SentenceTransformerEmbedder(find_weights(source, digest), backend, query_prefix, passage_prefix)
+
+
+def embedder_of(index: VectorIndex) -> SentenceTransformerEmbedder:
+    """The embedder an index was built with, for its questions: in float32, so that every machine finds the same."""
+    built = index.embedder
+    return load_embedder(built.source, built.digest, "torch-fp32", built.query_prefix, built.passage_prefix)
+
+
+def load_index(uri: str) -> VectorIndex:
+    return _load_index(uri, mlflow.get_registry_uri())
 
 
 @cache
-def load_index(uri: str) -> VectorIndex:
-    return VectorIndex.load(fetch_folder("index", uri))
+def _load_index(uri: str, registry: str) -> VectorIndex:  # a process that turns to another registry finds other models there
+    return VectorIndex(fetch_folder("index", uri))
+
+
+@cache
+def load_reranker(source: str, digest: str | None = None) -> CrossEncoderReranker:
+    return CrossEncoderReranker(find_weights(source, digest))
 
 
 def load_retriever(release: Release) -> IndexRetriever | None:
@@ -57,9 +79,13 @@ def load_retriever(release: Release) -> IndexRetriever | None:
         return None
     index = load_index(release.retrieval.index)
     _check(release.retrieval.index, index_digest(index.manifest), release.retrieval.index_digest)
-    built = index.manifest["embedder"]
-    embedder = load_embedder(built["source"], built["digest"])
-    return IndexRetriever(index=index, embedder=embedder, k=release.retrieval.k, min_score=release.retrieval.min_score)
+    reranker = None
+    if release.retrieval.reranker is not None:
+        reranker = load_reranker(release.retrieval.reranker, release.retrieval.reranker_digest)
+    return IndexRetriever(
+        index=index, embedder=embedder_of(index), search=release.retrieval.search, groups=release.retrieval.groups,
+        reranker=reranker,
+    )  # fmt: skip
 
 
 def _check(uri: str, found: str, expected: str | None) -> None:

@@ -6,6 +6,7 @@ import mlflow
 
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
+from llmops.errors import ArtifactError
 from llmops.tracking import versions
 from llmops.tracking.run import package_version
 from llmops.tracking.versions import Registered
@@ -39,8 +40,16 @@ def log_release(release: Release) -> Registered:
 
 
 def read_release(uri: str) -> Release:
-    """The release a registered version is."""
-    return Release.from_dict(mlflow.models.get_model_info(uri).flavors["python_function"]["config"])
+    """The release a registered version is.
+
+    Raises:
+        ArtifactError: it is something else, such as an index or an adapter.
+    """
+    flavors = mlflow.models.get_model_info(uri).flavors
+    config = flavors.get("python_function", {}).get("config")
+    if not isinstance(config, dict) or "generator" not in config:
+        raise ArtifactError(f"{uri} is a model of flavor {', '.join(flavors)}, expected a release. Name a version of an app.")
+    return Release.from_dict(config)
 
 
 def describe(release: Release) -> dict[str, str]:
@@ -50,7 +59,8 @@ def describe(release: Release) -> dict[str, str]:
         "kind": release.kind, "prompt": release.prompt, "base": generator.base, "base_digest": generator.base_digest[:12],
         "dtype": generator.dtype, "max_new_tokens": generator.max_new_tokens, "digest": release.digest[:12],
         "adapter": generator.adapter, "shots_shown": len(release.shots) or None,
-        "index": retrieval and retrieval.index, "k": retrieval and retrieval.k,
-        "min_score": retrieval and retrieval.min_score,
+        "index": retrieval and retrieval.index, "search": retrieval and retrieval.search.mode,
+        "k": retrieval and retrieval.search.k, "min_score": retrieval and retrieval.search.min_score,
+        "reranker": retrieval and retrieval.reranker, "groups": (retrieval and retrieval.groups) or None,
     }  # fmt: skip
     return {key: str(value) for key, value in described.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from llmops.types import Progress
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # steps report their own progress
 
+QUIET_S = 30  # between progress lines in a log
 STEP_TAG, ERROR_TAG = "llmops.step", "llmops.error"
 
 
@@ -47,11 +49,16 @@ def start_step(name: str, config: Any) -> Iterator[Run]:
 
 
 def progress_bar(label: str) -> Progress:
-    """A progress report on one line of standard error; silent where that is no terminal."""
+    """A progress report on one line of standard error; where that is no terminal, a line every half minute."""
+    told = time.monotonic()
 
     def report(what: str, done: int, total: int) -> None:
+        nonlocal told
+        line = f"  {label}: {what} {done}/{total}"
         if sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            print(f"\r  {label}: {what} {done}/{total}", end=end, file=sys.stderr, flush=True)
+            print(f"\r{line}\033[K", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif time.monotonic() - told >= QUIET_S:
+            told = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
 
     return report

@@ -36,7 +36,14 @@ def _packages() -> dict[str, str]:
         names = [re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in requires("mlflow-llmops") or []]
     except PackageNotFoundError:
         names = []
-    return {name: version(name) for name in names}
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # an extra that isn't installed
+        return "missing"
 
 
 def log_outputs(outputs: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError
 
-DIGEST_TAG = "llmops.digest"
+DIGEST_TAG, CURRENT = "llmops.digest", "current"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,26 @@ def find_digest(name: str, digest: str) -> Registered | None:
     filter_string = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
     found = mlflow.MlflowClient().search_model_versions(filter_string, order_by=["version_number DESC"])
     return next((version for version in map(_registered, found) if is_whole(version)), None)
+
+
+def make_current(version: Registered) -> None:
+    """Let the alias `current` of the registered model name the version that was made, or found unchanged, last.
+
+    The newest version is not always it: documents that are as they once were have the old version again.
+    """
+    mlflow.MlflowClient().set_registered_model_alias(version.name, CURRENT, version.version)
+
+
+def get_current(name: str) -> Registered:
+    """The version last made of `name`.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    try:
+        return get_version(f"models:/{name}@{CURRENT}")
+    except ArtifactError:
+        return get_version(f"models:/{name}/latest")
 
 
 def is_whole(version: Registered) -> bool:
