@@ -1,0 +1,1 @@
+"""What retrieval is worth, measured side by side with its peers on data that nobody here wrote."""
