@@ -48,7 +48,7 @@ def read_release(uri: str) -> Release:
     flavors = mlflow.models.get_model_info(uri).flavors
     config = flavors.get("python_function", {}).get("config")
     if not isinstance(config, dict) or "generator" not in config:
-        raise ArtifactError(f"{uri} is a model of flavor {', '.join(flavors)}, expected a release. Name a version of an app.")
+        raise ArtifactError(f"{uri} is a model of flavor {', '.join(flavors)}, expected a release: a version of an app.")
     return Release.from_dict(config)
 
 
