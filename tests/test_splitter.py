@@ -249,7 +249,6 @@ def test_a_document_is_always_split_the_same_way(
     assert first == second
 
 
-
 # What a reader may expect
 
 

@@ -87,9 +87,7 @@ class LexicalIndex:
     def n_rows(self) -> int:
         return int(self._bm25.scores["num_docs"])
 
-    def search(
-        self, queries: Sequence[str], k: int, allowed: npt.NDArray[np.bool_] | None = None
-    ) -> tuple[Scores, Rows]:
+    def search(self, queries: Sequence[str], k: int, allowed: npt.NDArray[np.bool_] | None = None) -> tuple[Scores, Rows]:
         """Return the scores and rows of the `k` best rows for each query, best first, both of shape (n_queries, k).
 
         Only rows that share a term with the query are hits, ties go to the lower row, and the rest is padded with

@@ -1,6 +1,6 @@
 """An index as MLflow's generic model: questions in, passages with their places out. Nothing is pickled.
 
-    mlflow.pyfunc.load_model("models:/handbook-index/1").predict({"question": ["How long is leave?"]}, params={"k": 3})
+mlflow.pyfunc.load_model("models:/handbook-index/1").predict({"question": ["How long is leave?"]}, params={"k": 3})
 """
 
 import json
