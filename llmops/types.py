@@ -140,6 +140,22 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Conversation:
+    """A chat to learn from: its messages in order, at least one of them the assistant's, and so the last."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Messages to answer, with a better and a worse answer to them."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a release says to a question, and the hits it showed to the model."""
 

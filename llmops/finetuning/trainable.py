@@ -1,0 +1,51 @@
+"""The model that is trained: a base, and on it a new adapter or one that is trained further."""
+
+from pathlib import Path
+from typing import Any
+
+from llmops.errors import ConfigError
+from llmops.finetuning.method import Method
+from llmops.models.engine import resolve_dtype
+from llmops.models.weights import Weights
+
+
+def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adapter: Path | None = None) -> Any:
+    """Load a base and what of it is trained; a new adapter's first weights follow from `seed`.
+
+    The base is in `dtype`, its adapter in float32. All weights of a base are trained in float32.
+
+    Raises:
+        ConfigError: a full training is to continue an adapter, or the base has none of the modules named as targets.
+    """
+    import torch
+    from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
+
+    torch.manual_seed(seed)
+    if method.name == "full":
+        if adapter is not None:
+            raise ConfigError("method is full, which can't continue an adapter. Merge it into the base first.")
+        return load_base(weights, "float32")
+    base = load_base(weights, dtype, quantised=method.name == "qlora")
+    if method.name == "qlora":
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    if adapter is not None:
+        return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    try:
+        return get_peft_model(base, method.peft_config(base.config))
+    except ValueError as error:  # PEFT's "Target modules ... not found in the base model"
+        raise ConfigError(f"targets is {method.targets!r}: {str(error).splitlines()[0]}") from error
+
+
+def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
+    """Load a causal LM in `dtype`, or in 4 bits (nf4) that compute in it."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    torch_dtype = getattr(torch, resolve_dtype(dtype))
+    if not quantised:
+        return AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch_dtype)
+    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch_dtype)
+    place = {"": 0 if torch.cuda.is_available() else "cpu"}
+    return AutoModelForCausalLM.from_pretrained(
+        weights.folder, dtype=torch_dtype, quantization_config=quantisation, device_map=place
+    )
