@@ -1,7 +1,7 @@
 """JSON Lines files, with errors that name the line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,43 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         where = f"{path.name}:{number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: no valid JSON ({error.msg}, column {error.colno}). Mend the line.") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{where}: found a {type(value).__name__}, expected an object such as {{...}}.")
+            value = parse_object(line)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
         yield where, value
+
+
+def read_each(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    """Yield (line number, object) for every line that isn't blank, or (line number, what is wrong with it)."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield number, _object_or_error(line)
+
+
+def _object_or_error(line: bytes) -> dict[str, Any] | DataError:
+    try:
+        return parse_object(line.decode("utf-8-sig"))
+    except DataError as error:
+        return error
+    except UnicodeDecodeError:
+        return DataError("not UTF-8. Save the file as UTF-8.")
+    except (ValueError, RecursionError):
+        return DataError("nested too deeply, or a number of too many digits. Mend the line.")
+
+
+def parse_object(line: str) -> dict[str, Any]:
+    """Read one line.
+
+    Raises:
+        DataError: it is no JSON, or no object; the place is left to the caller.
+    """
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"no valid JSON ({error.msg}, column {error.colno}). Mend the line.") from error
+    if not isinstance(value, dict):
+        raise DataError(f"found a {type(value).__name__}, expected an object such as {{...}}.")
+    return value
 
 
 def text_field(where: str, value: dict[str, Any], name: str) -> str:
