@@ -1,6 +1,8 @@
-"""Folders that are written whole or not at all, and disks that are full."""
+"""Folders that are written whole or not at all, folders to work in, and disks that are full."""
 
 import errno
+import fcntl
+import os
 import re
 import shutil
 import tempfile
@@ -31,6 +33,41 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.rename(file)
+
+
+@contextmanager
+def open_workplace(folder: Path) -> Iterator[Path]:
+    """Lend the folder in which something is made; what a kill left in `scratch` is cleared, the rest is kept.
+
+    While another process works there, the next one gets the folder beside it.
+    """
+    number = 0
+    while True:
+        place = folder if number == 0 else folder.with_name(f"{folder.name}-{number}")
+        place.mkdir(parents=True, exist_ok=True)
+        lock = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            os.close(lock)
+            number += 1
+    try:
+        shutil.rmtree(place / "scratch", ignore_errors=True)
+        (place / "scratch").mkdir()
+        for part in place.glob("*.part"):
+            part.unlink()
+        yield place
+    finally:
+        shutil.rmtree(place / "scratch", ignore_errors=True)
+        os.close(lock)
+
+
 @contextmanager
 def told_when_full(folder: Path, kept: str) -> Iterator[None]:
     """Turn whatever a library raises on a full disk into one line that says what is kept.
@@ -47,5 +84,5 @@ def told_when_full(folder: Path, kept: str) -> Iterator[None]:
         raise LLMOpsError(f"no space left on a disk ({folder}, or the store's). Free some and run again: {kept}.") from error
 
 
-# faiss and pyarrow; numpy's tofile; SQLite
-_FULL = re.compile("No space left|Disk quota exceeded|requested and [0-9]+ written|disk is full")
+# faiss and pyarrow; numpy's tofile; SQLite; torch
+_FULL = re.compile("No space left|Disk quota exceeded|requested and [0-9]+ written|disk is full|failed writing file")

@@ -21,14 +21,14 @@ from llmops.documents.reader import Limits, Reader
 from llmops.documents.splitter import Splitting
 from llmops.errors import ArtifactError, ConfigError, DataError, WeightsError
 from llmops.evaluation.ranking import score_ranking
-from llmops.files import told_when_full
+from llmops.files import open_workplace, told_when_full
 from llmops.models.cache import cache_folder
 from llmops.retrieval.builder import IndexSettings, Report, build_index
 from llmops.retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from llmops.retrieval.filters import GROUPS, Rules, read_metadata, unused_rules
 from llmops.retrieval.identity import reading_digest
 from llmops.retrieval.index import VectorIndex, read_documents_table
-from llmops.retrieval.journal import Journal, open_workplace
+from llmops.retrieval.journal import Journal
 from llmops.retrieval.manifest import index_digest
 from llmops.retrieval.previous import Previous
 from llmops.retrieval.search import MODES, Search, rank_documents

@@ -16,11 +16,12 @@ from llmops.documents.folder import scan
 from llmops.documents.reader import Reader
 from llmops.documents.splitter import Splitting
 from llmops.errors import ArtifactError, ConfigError, DataError
+from llmops.files import open_workplace
 from llmops.retrieval.builder import IndexSettings, Report, build_index
 from llmops.retrieval.embedder import EmbedderIdentity, Vectors
 from llmops.retrieval.filters import parse_filter, read_metadata
 from llmops.retrieval.index import VectorIndex
-from llmops.retrieval.journal import Journal, open_workplace
+from llmops.retrieval.journal import Journal
 from llmops.retrieval.manifest import index_digest, read_manifest
 from llmops.retrieval.passage import citation, passage_text
 from llmops.retrieval.previous import Previous

@@ -23,6 +23,8 @@ from llmops.models.engine import load_tokenizer
 from llmops.models.weights import Weights, resolve_weights
 from llmops.types import Conversation, Message, Preference
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHOD = Method(rank=4, targets="attention", dropout=0.1)
 RECIPE = Recipe(epochs=3, learning_rate=1e-2, batch_size=4, micro_batch=2, checkpoint_every=2, dtype="float32")
 

@@ -1,55 +1,119 @@
-"""Proof that a saved adapter is the trained one: reload it from disk, and compare logits."""
+"""Proof that what was saved computes what was trained, read back from disk: the same tokens in, the same logits out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmops import digests
 from llmops.errors import ArtifactError
+from llmops.finetuning.method import Method
+from llmops.finetuning.tokens import IGNORED, Row
+from llmops.finetuning.trainable import load_base
 from llmops.models.adapter import read_identity
 from llmops.models.engine import base_identity, load_tokenizer
 from llmops.models.weights import Weights
 
+RELOAD_TOLERANCE = 1e-3  # logits, in the dtype of training
+MERGE_TOLERANCE = 1e-2  # logits, in float32: W + BA rounds otherwise than Wx + B(Ax)
+_GREEDY_TOKENS = 16
+
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the comparison found. `effect` is how far the adapter moves the base's logits: more than nothing."""
+    """What was compared, on the labelled tokens of some probes: the largest differences of logits, and greedy answers.
 
-    max_difference: float
+    `effect` is how far training moved the base's logits. The merged model is compared in float32 with base and adapter.
+    """
+
+    probes: int
+    tokens: int
     effect: float
+    reload_difference: float
+    reload_greedy_equal: bool
+    merge_difference: float
+    merge_greedy_equal: bool
+    template_digest: str
+    special_tokens: dict[str, int]
+    reload_tolerance: float = RELOAD_TOLERANCE
+    merge_tolerance: float = MERGE_TOLERANCE
 
 
-def certify_adapter(
-    folder: Path, trained: Any, weights: Weights, texts: Sequence[str], tolerance: float = 1e-3
-) -> Certificate:
-    """Reload the adapter on a fresh base and compare the logits of the last token of each text with the trained model's.
+def certify_adapter(folder: Path, trained: Any, weights: Weights, method: Method, probes: Sequence[Row]) -> Certificate:
+    """Compare the trained model with the adapter read from `folder`, and that with its merge into the base.
 
     Raises:
-        ArtifactError: they differ by more than `tolerance`, aren't finite, or the adapter changes nothing.
+        ArtifactError: they differ by more than the tolerances, aren't finite, or the adapter changes nothing.
     """
-    import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(weights)
     read_identity(folder).check(base_identity(weights, tokenizer))
-    base = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=trained.dtype).to(trained.device)
-    inputs = [tokenizer(text, return_tensors="pt").to(trained.device) for text in texts]
-
-    def logits(model: Any) -> Any:
-        with torch.inference_mode():
-            return torch.cat([model(**i, logits_to_keep=1).logits[:, -1].float() for i in inputs])
-
-    wanted, plain = logits(trained), logits(base.eval())
-    found = logits(PeftModel.from_pretrained(base, str(folder)).eval())
-    certificate = Certificate(float((found - wanted).abs().max()), float((wanted - plain).abs().max()))
-    if not torch.isfinite(wanted).all() or not torch.isfinite(found).all():
-        raise ArtifactError("the trained adapter gives logits that are not finite. Lower the learning rate.")
-    if certificate.max_difference > tolerance:
-        raise ArtifactError(
-            f"the saved adapter is not the trained one: logits differ by {certificate.max_difference:.4g}, "
-            f"expected at most {tolerance:g}. It was not registered."
-        )
-    if certificate.effect == 0:
-        raise ArtifactError("the adapter changes nothing: its logits equal the base's. It was not registered.")
+    wanted, answers = _measure(trained, probes)
+    base = load_base(weights, str(trained.dtype).removeprefix("torch."), quantised=method.name == "qlora").to(trained.device)
+    plain, _ = _measure(base, probes)
+    found, found_answers = _measure(PeftModel.from_pretrained(base, str(folder)), probes)
+    del base
+    whole = PeftModel.from_pretrained(load_base(weights, "float32"), str(folder))
+    apart, apart_answers = _measure(whole, probes)
+    merged, merged_answers = _measure(whole.merge_and_unload(), probes)
+    certificate = Certificate(
+        probes=len(probes), tokens=len(wanted), effect=_difference(wanted, plain),
+        reload_difference=_difference(found, wanted), reload_greedy_equal=found_answers == answers,
+        merge_difference=_difference(merged, apart), merge_greedy_equal=merged_answers == apart_answers,
+        template_digest=digests.of_bytes(tokenizer.chat_template.encode()), special_tokens=_special_tokens(tokenizer),
+    )  # fmt: skip
+    _check(certificate)
     return certificate
+
+
+def _check(certificate: Certificate) -> None:
+    found = certificate
+    if not found.effect < float("inf"):
+        raise ArtifactError("the trained adapter gives logits that are not finite. Lower the learning rate.")
+    if found.effect == 0:
+        raise ArtifactError("the adapter changes nothing: its logits equal the base's. It was not registered.")
+    if not found.reload_difference <= found.reload_tolerance or not found.reload_greedy_equal:
+        raise ArtifactError(
+            f"the saved adapter is not the trained one: logits differ by {found.reload_difference:.4g}, expected at most "
+            f"{found.reload_tolerance:g}. It was not registered."
+        )
+    if not found.merge_difference <= found.merge_tolerance:
+        raise ArtifactError(
+            f"the adapter merged into its base computes something else: logits differ by {found.merge_difference:.4g}, "
+            f"expected at most {found.merge_tolerance:g}. It was not registered."
+        )
+
+
+def _measure(model: Any, probes: Sequence[Row]) -> tuple[Any, list[list[int]]]:
+    """The logits before each labelled token, float32, shape (n, vocabulary), and the greedy answer to each probe."""
+    import torch
+
+    model.eval()
+    logits, answers = [], []
+    with torch.inference_mode():
+        for probe in probes:
+            ids = torch.tensor([probe["input_ids"]], device=model.device)
+            labelled = [i - 1 for i, label in enumerate(probe["labels"]) if label != IGNORED and i > 0]
+            keep = torch.tensor(labelled, device=model.device)
+            logits.append(model(input_ids=ids, logits_to_keep=keep, use_cache=False).logits[0].float().cpu())
+            prompt = ids[:, : labelled[0] + 1]
+            answered = model.generate(
+                input_ids=prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=_GREEDY_TOKENS,
+                pad_token_id=0,
+            )  # fmt: skip
+            answers.append(answered[0, prompt.shape[1] :].tolist())
+    return torch.cat(logits), answers
+
+
+def _difference(found: Any, wanted: Any) -> float:
+    """The largest difference; infinite where either has a value that isn't finite."""
+    import torch
+
+    finite = torch.isfinite(found).all() and torch.isfinite(wanted).all()
+    return float((found - wanted).abs().max()) if finite else float("inf")
+
+
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
+    names = [name for name in ("bos_token", "eos_token", "pad_token") if getattr(tokenizer, name) is not None]
+    return {name: int(getattr(tokenizer, f"{name}_id")) for name in names}

@@ -4,14 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+from llmops.files import write_whole
+
 SEAL = "whole.json"
 
 
 def seal(checkpoint: Path) -> None:
     """Say that everything is written, and how large each file is."""
-    part = checkpoint / f"{SEAL}.part"
-    part.write_text(json.dumps(_sizes(checkpoint)), encoding="utf-8")
-    part.rename(checkpoint / SEAL)
+    write_whole(checkpoint / SEAL, json.dumps(_sizes(checkpoint)))
 
 
 def newest(folder: Path) -> Path | None:

@@ -46,6 +46,12 @@ def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
         return AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch_dtype)
     quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch_dtype)
     place = {"": 0 if torch.cuda.is_available() else "cpu"}
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         weights.folder, dtype=torch_dtype, quantization_config=quantisation, device_map=place
     )
+    for module in model.modules():
+        # On processors with avx512_bf16, bitsandbytes repacks weights when first evaluated, rounds their scales to bfloat16,
+        # and what is trained after that gets no gradient through them.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model

@@ -20,6 +20,8 @@ class BaseIdentity:
     source: str
     weights_digest: str
     chat_template_digest: str
+    tokenizer_digest: str = ""
+    revision: str = ""  # the hub's commit, where there is one
 
     def check(self, other: "BaseIdentity") -> None:
         """Raises ArtifactError unless `other` has the same weights and chat template (the name may differ)."""

@@ -1,5 +1,6 @@
 """What generates tokens: lists of requests in, lists of completions out, truly batched."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,13 @@ def resolve_dtype(name: str) -> str:
 
 
 def base_identity(weights: Weights, tokenizer: Any) -> BaseIdentity:
-    return BaseIdentity(weights.source, weights.digest, digests.of_bytes(tokenizer.chat_template.encode()))
+    template, words = (digests.of_bytes(text.encode()) for text in (tokenizer.chat_template, _tokenizer_text(tokenizer)))
+    return BaseIdentity(weights.source, weights.digest, template, words, weights.revision)
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return str(fast.to_str()) if fast is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
 
 
 def load_tokenizer(weights: Weights) -> Any:
@@ -132,7 +139,7 @@ class TransformersEngine:
         """Decode greedily. What all prompts begin with is computed once; the rest of each is padded on its left."""
         import torch
 
-        stop, pad = _stop_tokens(self._tokenizer, self._model), self._tokenizer.pad_token_id
+        stop, pad = _stop_tokens(self._tokenizer, self._model.generation_config), self._tokenizer.pad_token_id
         shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
         shared = min(shared, min(map(len, prompts)) - 1)  # each prompt keeps a token to start from
         width = max(map(len, prompts))
@@ -170,8 +177,16 @@ class TransformersEngine:
         return self._model.disable_adapter() if self._adapters else nullcontext()
 
 
-def _stop_tokens(tokenizer: Any, model: Any) -> set[int]:
-    configured = model.generation_config.eos_token_id  # an id, a list of ids, or None
+def read_stop_tokens(weights: Weights, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer of this model."""
+    from transformers import GenerationConfig
+
+    has = (weights.folder / "generation_config.json").is_file()
+    return _stop_tokens(tokenizer, GenerationConfig.from_pretrained(weights.folder) if has else GenerationConfig())
+
+
+def _stop_tokens(tokenizer: Any, generation: Any) -> set[int]:
+    configured = generation.eos_token_id  # an id, a list of ids, or None
     return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
 
 

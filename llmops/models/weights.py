@@ -11,6 +11,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from logging import ERROR, getLogger
 from pathlib import Path
 
 from llmops import digests
@@ -28,6 +29,7 @@ class Weights:
     source: str
     digest: str
     folder: Path
+    revision: str = ""  # the hub's commit, where the source is the hub
 
 
 @cache
@@ -44,16 +46,18 @@ def resolve_weights(
     digest = digests.of_folder(folder)
     if expected_digest is not None and digest != expected_digest:
         raise WeightsError(f"{source!r} has digest {digest[:12]}, expected {expected_digest[:12]}: other weights.")
+    revision = folder.parts[folder.parts.index("snapshots") + 1] if "snapshots" in folder.parts else ""
     ggufs = list(folder.glob("*.gguf"))
     if not (folder / "config.json").exists() and len(ggufs) == 1:
         folder = convert_gguf(ggufs[0])
-    return Weights(source, digest, folder)
+    return Weights(source, digest, folder, revision)
 
 
 def _quiet() -> None:
     """Steps report their own progress; transformers' bars and notes on loading would drown it."""
     from transformers.utils import logging
 
+    getLogger("bitsandbytes").setLevel(ERROR)  # it misses a kernel for processors, which costs speed alone
     logging.disable_progress_bar()
     logging.set_verbosity_error()
 

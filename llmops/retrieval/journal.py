@@ -4,12 +4,9 @@ A journal is a folder of immutable segments, each a .npz with `keys` (n, 16 byte
 there whole or not at all; which build wrote it doesn't matter, for a key is the digest of the passage embedded.
 """
 
-import fcntl
 import os
-import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,31 +67,3 @@ class Journal:
             os.fsync(file.fileno())
         scratch.rename(segment)
         self._add(segment, b"".join(keys))
-
-
-@contextmanager
-def open_workplace(folder: Path) -> Iterator[Path]:
-    """Lend the folder in which a build works; what a killed build left in `scratch` is cleared, its journal is kept.
-
-    While another build works there, the next one gets the folder beside it.
-    """
-    number = 0
-    while True:
-        place = folder if number == 0 else folder.with_name(f"{folder.name}-{number}")
-        place.mkdir(parents=True, exist_ok=True)
-        lock = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            os.close(lock)
-            number += 1
-    try:
-        shutil.rmtree(place / "scratch", ignore_errors=True)
-        (place / "scratch").mkdir()
-        for part in place.glob("*.part"):
-            part.unlink()
-        yield place
-    finally:
-        shutil.rmtree(place / "scratch", ignore_errors=True)
-        os.close(lock)

@@ -1,8 +1,9 @@
 """Our own flavor: a folder of plain files as an MLflow model. Indexes and adapters are such folders.
 
-MLmodel   <kind>/...         nothing is pickled, nothing runs on load
+MLmodel   certificate.json   <kind>/...         nothing is pickled, nothing runs on load
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,18 +12,23 @@ from typing import Any
 
 from mlflow.models import Model
 
+from llmops import digests
 from llmops.errors import ArtifactError
 from llmops.tracking import versions
 from llmops.tracking.versions import Registered
 
+CERTIFICATE = "certificate.json"
 Prepare = Callable[[Model], None]
 
 
 def save_model(
-    path: str, mlflow_model: Model, kind: str, folder: Path, config: dict[str, Any], prepare: Prepare | None = None
-) -> None:
+    path: str, mlflow_model: Model, kind: str, folder: Path, config: dict[str, Any], prepare: Prepare | None = None,
+    certificate: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Write the model's folder; called by `Model.log`, which gives it a new `path`."""
     shutil.copytree(folder, Path(path) / kind)
+    if certificate is not None:
+        (Path(path) / CERTIFICATE).write_text(json.dumps(certificate, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     mlflow_model.add_flavor(flavor_name(kind), data=kind, **config)
     if prepare is not None:
         prepare(mlflow_model)
@@ -34,11 +40,15 @@ def flavor_name(kind: str) -> str:
 
 
 def log_folder(
-    kind: str, folder: Path, name: str, digest: str, config: dict[str, Any], prepare: Prepare | None = None
-) -> Registered:
+    kind: str, folder: Path, name: str, digest: str, config: dict[str, Any], prepare: Prepare | None = None,
+    certificate: dict[str, Any] | None = None,
+) -> Registered:  # fmt: skip
     """Log `folder` in the active run and register it as a version of `name`; content already registered is reused.
 
-    `prepare` may give the model a further flavor.
+    `prepare` may give the model a further flavor; a certificate is stored beside the folder.
+
+    Raises:
+        ArtifactError: what comes back from the store is not what was logged; it is not registered.
     """
     found = versions.find_digest(name, digest)
     if found is not None:
@@ -47,8 +57,10 @@ def log_folder(
     info = Model.log(
         artifact_path=None, name=kind, flavor=sys.modules[__name__], model_type=flavor_name(kind),
         params={key: str(value) for key, value in config.items()}, tags={versions.DIGEST_TAG: digest},
-        kind=kind, folder=folder, config={**config, "digest": digest}, prepare=prepare,
+        kind=kind, folder=folder, config={**config, "digest": digest}, prepare=prepare, certificate=certificate,
     )  # fmt: skip
+    if digests.of_folder(versions.download(f"models:/{info.model_id}") / kind) != digests.of_folder(folder):
+        raise ArtifactError(f"the {kind} that the store gives back is not the one logged. It was not registered.")
     made = versions.register(info.model_id, name, digest)
     versions.make_current(made)
     return made

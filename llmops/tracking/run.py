@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from llmops import step
 from llmops.errors import LLMOpsError
+from llmops.files import write_whole
 from llmops.types import Progress
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # steps report their own progress
 
 QUIET_S = 30  # between progress lines in a log
-STEP_TAG, ERROR_TAG = "llmops.step", "llmops.error"
+STEP_TAG, ERROR_TAG, RESUMES_TAG = "llmops.step", "llmops.error", "llmops.resumes"
+_RUN_FILE = "run"
 
 
 def package_version() -> str:
@@ -30,13 +34,24 @@ def package_version() -> str:
 
 
 @contextmanager
-def start_step(name: str, config: Any) -> Iterator[Run]:
+def start_step(name: str, config: Any, workplace: Path | None = None) -> Iterator[Run]:
     """Start the run of a step, or resume the one `mlflow run` made; inside another run it is nested.
+
+    A `workplace` remembers the run. What is killed there is gone on with: in the same run, or, where `mlflow run` or a
+    parent made a new one, in that, which is tagged with the one it resumes; that one is closed.
 
     Config fields are logged as params, except those `mlflow run` has logged (params are immutable). Any error marks
     the run FAILED, and a user's mistake is kept in its tag `llmops.error`.
     """
-    with mlflow.start_run(run_name=name, nested=mlflow.active_run() is not None) as run:
+    killed = _killed_run(workplace) if workplace else None
+    nested = mlflow.active_run() is not None
+    same_run = killed if killed and not nested and "MLFLOW_RUN_ID" not in os.environ else None
+    with mlflow.start_run(run_id=same_run, run_name=name, nested=nested) as run:
+        if killed and not same_run:
+            mlflow.set_tag(RESUMES_TAG, killed)
+            mlflow.MlflowClient().set_terminated(killed, "KILLED")
+        if workplace:
+            write_whole(workplace / _RUN_FILE, run.info.run_id)
         known = mlflow.get_run(run.info.run_id).data.params
         mlflow.log_params({key: value for key, value in asdict(config).items() if key not in known})
         mlflow.set_tags({STEP_TAG: name, "llmops.version": package_version()})
@@ -46,6 +61,15 @@ def start_step(name: str, config: Any) -> Iterator[Run]:
         except LLMOpsError as error:
             mlflow.set_tag(ERROR_TAG, str(error)[:5000])
             raise
+
+
+def _killed_run(workplace: Path) -> str | None:
+    """The run that last worked here, unless it finished or is of another store."""
+    try:
+        run = mlflow.get_run((workplace / _RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, MlflowException):
+        return None
+    return None if run.info.status == "FINISHED" else str(run.info.run_id)
 
 
 def progress_bar(label: str) -> Progress:

@@ -1,0 +1,83 @@
+"""Training data made ready: tokenised, what can't be learned from left out with its reason, a share held out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from llmops.datasets.rows import RejectedRow
+from llmops.errors import DataError
+from llmops.finetuning.tokens import IGNORED, Pair, Row, count_tokens
+
+Item = TypeVar("Item")
+Example = TypeVar("Example", Row, Pair)
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Example]):
+    """Tokenised examples to train on and to measure on, how many were too long, and all that were left out."""
+
+    rows: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    too_long: int
+    rejected: tuple[RejectedRow, ...]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [count_tokens(row) for row in (*self.rows, *self.held_out)]
+
+
+def prepare(
+    items: Sequence[Item], wheres: Sequence[str], rejected: Sequence[RejectedRow], tokenise: Callable[[Item], Example],
+    stops: set[int], special: set[int], max_tokens: int, held_out: float, seed: int,
+) -> Prepared[Example]:  # fmt: skip
+    """Tokenise items; leave out those that are too long or hold nothing to learn. An example is never cut.
+
+    `stops` are the tokens that end an answer, `special` those that aren't text; `held_out` is the share to measure on.
+
+    Raises:
+        DataError: nothing is left, or answers don't end with a token that stops.
+    """
+    rows: list[Example] = []
+    out = list(rejected)
+    too_long = 0
+    for item, where in zip(items, wheres, strict=True):
+        try:
+            row = tokenise(item)
+            _check(row, stops, special)
+        except DataError as error:
+            out.append(RejectedRow(where, str(error)))
+            continue
+        if count_tokens(row) > max_tokens:
+            too_long += 1
+            out.append(RejectedRow(where, f"it has {count_tokens(row)} tokens, more than max_tokens={max_tokens}."))
+            continue
+        rows.append(row)
+    if not rows:
+        reasons = "; ".join(f"{each.where}: {each.reason}" for each in out[:3])
+        raise DataError(f"there is no example to train on. {reasons}")
+    measured = _choose(len(rows), held_out, seed)
+    return Prepared(
+        tuple(row for i, row in enumerate(rows) if i not in measured),
+        tuple(row for i, row in enumerate(rows) if i in measured), too_long, tuple(out),
+    )  # fmt: skip
+
+
+def _check(row: Row | Pair, stops: set[int], special: set[int]) -> None:
+    """Raises DataError when an answer holds no text, or doesn't end with a token that stops an engine."""
+    if "prompt_ids" in row:
+        answers = [row["chosen_ids"], row["rejected_ids"]]
+    else:
+        answers = [[label for label in row["labels"] if label != IGNORED]]
+    for answer in answers:
+        if not set(answer) - special:
+            raise DataError("its answer has no token but special ones.")
+        if stops and answer[-1] not in stops:
+            raise DataError("its answer doesn't end with the base's end-of-turn token: it would never learn to stop.")
+
+
+def _choose(count: int, share: float, seed: int) -> set[int]:
+    """Which examples are held out; at least one is left to train on."""
+    size = min(round(count * share), count - 1)
+    return set(np.random.default_rng([seed, 1]).permutation(count)[:size].tolist())

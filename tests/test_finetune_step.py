@@ -1,0 +1,229 @@
+"""The step `finetune` on a tiny real Llama: what is refused before, what a kill leaves, and what is registered."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from conftest import ROOT
+
+from llmops.errors import ArtifactError, LLMOpsError
+from llmops.models.adapter import read_identity
+from llmops.models.engine import TransformersEngine
+from llmops.models.weights import resolve_weights
+from llmops.tracking.flavor import CERTIFICATE, fetch_folder
+from llmops.tracking.versions import download
+from llmops.types import GenerationRequest, Message
+from pipelines import finetune
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL: dict[str, Any] = {
+    "rank": 4, "layers": 1.0, "epochs": 2.0, "learning_rate": 1e-2, "batch_size": 4, "micro_batch": 2, "checkpoint_every": 2,
+    "dtype": "float32", "questions": "", "dev_questions": "",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLMOPS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    return write(tmp_path / "chats.jsonl", [chat(f"Which number is {n}?", f"It is {n}.") for n in range(12)])
+
+
+def chat(question: str, answer: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def tune(base: Path, examples: Path, **settings: Any) -> str:
+    return finetune.main(finetune.FinetuneConfig(base=str(base), examples=str(examples), **{**SMALL, **settings}))
+
+
+def last_run() -> mlflow.entities.Run:
+    return mlflow.search_runs(output_format="list", max_results=1)[0]
+
+
+def losses() -> list[float]:
+    history = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "train.loss")
+    return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
+
+
+def test_an_adapter_is_registered_alone_with_its_base_and_its_certificate(
+    store: str, tiny_lm: Path, chats: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = tune(tiny_lm, chats, held_out=0.25)
+    assert "9 to train on, 3 held out, 0 left out" in capsys.readouterr().out
+    folder = fetch_folder("adapter", uri)
+    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "base.json"}
+    identity = read_identity(folder)
+    assert identity.weights_digest == resolve_weights(str(tiny_lm)).digest and len(identity.tokenizer_digest) == 64
+    certificate = json.loads((download(uri) / CERTIFICATE).read_text())
+    assert certificate["reload_difference"] <= certificate["reload_tolerance"] and certificate["reload_greedy_equal"]
+    assert certificate["merge_difference"] <= certificate["merge_tolerance"] and certificate["effect"] > 0
+    metrics = last_run().data.metrics
+    assert {"train.loss", "train.tokens_per_s", "held_out.loss", "certificate.merge_difference"} <= metrics.keys()
+    assert {"preflight.json", "lengths.png"} <= {
+        item.path for item in mlflow.MlflowClient().list_artifacts(last_run().info.run_id)
+    }
+
+
+@pytest.mark.parametrize("variant", ["plain", "dora+rslora"])
+def test_an_adapter_answers_from_the_registry_as_it_was_trained(
+    store: str, tiny_lm: Path, chats: Path, variant: str
+) -> None:
+    uri = tune(tiny_lm, chats, variant=variant, targets="all-linear", epochs=20.0, learning_rate=1e-2)
+    engine = TransformersEngine(resolve_weights(str(tiny_lm)), "float32")
+    name = engine.load_adapter(fetch_folder("adapter", uri))
+    asked = GenerationRequest((Message("user", "Which number is 3?"),), 12, name)
+    assert engine.generate([asked])[0].text.startswith("It is")
+
+
+def test_an_adapter_trained_on_a_base_in_four_bits_is_certified_on_it_and_on_the_whole_base(
+    store: str, tiny_lm: Path, chats: Path
+) -> None:
+    uri = tune(tiny_lm, chats, method="qlora", targets="all-linear", held_out=0.25)
+    certificate = json.loads((download(uri) / CERTIFICATE).read_text())
+    assert certificate["reload_greedy_equal"] and certificate["effect"] > 0
+    losses = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "held_out.loss")
+    assert losses[-1].value < losses[0].value
+
+
+def test_an_adapter_is_trained_further_from_where_it_was(store: str, tiny_lm: Path, chats: Path) -> None:
+    first = tune(tiny_lm, chats, epochs=20.0)
+    untrained, learned = (losses()[step] for step in (0, -1))
+    assert tune(tiny_lm, chats, adapter=first, epochs=1.0, learning_rate=1e-5) == "models:/handbook-adapter/2"
+    assert abs(losses()[0] - learned) < abs(losses()[0] - untrained) / 3
+
+
+def test_preferences_are_trained_by_the_same_step(store: str, tiny_lm: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Number {n}?", "chosen": f"It is {n}.", "rejected": "No."} for n in range(8)]
+    uri = tune(tiny_lm, write(tmp_path / "pairs.jsonl", rows), objective="preference", epochs=10.0, held_out=0.25)
+    assert last_run().data.metrics["held_out.preference_accuracy"] == 1.0
+    assert not (fetch_folder("adapter", uri) / "ref").exists()
+
+
+# What is refused
+
+
+def test_an_adapter_is_not_trained_further_on_another_base(store: str, tiny_lm: Path, chats: Path, tmp_path: Path) -> None:
+    uri = tune(tiny_lm, chats)
+    other = Path(shutil.copytree(tiny_lm, tmp_path / "other"))
+    (other / "config.json").write_text((other / "config.json").read_text().replace("}", " }"))
+    with pytest.raises(ArtifactError, match="the adapter belongs to base"):
+        tune(other, chats, adapter=uri)
+
+
+def test_examples_that_hold_a_question_of_the_app_are_refused_unless_allowed(
+    store: str, tiny_lm: Path, chats: Path, tmp_path: Path
+) -> None:
+    question = {"id": "q7", "question": "how many moons has Pluto", "answers": ["five"], "documents": ["a.md"]}
+    with chats.open("a") as file:
+        file.write(json.dumps(chat("How many moons has Pluto?", "It has five.")) + "\n")
+    questions = str(write(tmp_path / "questions.jsonl", [question]))
+    with pytest.raises(LLMOpsError, match=r"hold a question that the app is measured by: chats.jsonl:13 holds q7 \(exact\)"):
+        tune(tiny_lm, chats, questions=questions)
+    assert last_run().info.status == "FAILED"
+    tune(tiny_lm, chats, questions=questions, allow_overlap="yes")
+    (overlap,) = [
+        each
+        for each in mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/overlaps.json")
+        if each["kind"] == "exact"
+    ]
+    assert overlap["question_id"] == "q7"
+
+
+def test_bad_rows_are_listed_with_their_reasons_and_too_many_of_them_refused(
+    store: str, tiny_lm: Path, chats: Path, tmp_path: Path
+) -> None:
+    bad = [chat("Long?", "word " * 3000), chat("Empty?", " "), chat("Special?", "<|end|>")]
+    with chats.open("ab") as file:
+        file.write(b"".join(json.dumps(row).encode() + b"\n" for row in bad) + b'{"messages": "\xff\xfe"}\n')
+    with pytest.raises(LLMOpsError, match=r"4 of 16 examples can't be trained on.*\(max_rejected\). chats.jsonl:1[3-6]: "):
+        tune(tiny_lm, chats)
+    tune(tiny_lm, chats, max_rejected=0.5)
+    rejected = mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/rejected.json")
+    assert {row["where"] for row in rejected} == {f"chats.jsonl:{line}" for line in (13, 14, 15, 16)}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "no"), ('{"a": 1}\n', "columns"), (json.dumps(chat("Only special?", "<|end|>")) + "\n", "special token")],
+)
+def test_a_file_without_an_example_is_refused(store: str, tiny_lm: Path, tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_text(content)
+    with pytest.raises(LLMOpsError, match=reason):
+        tune(tiny_lm, path)
+
+
+def test_one_example_is_enough(store: str, tiny_lm: Path, tmp_path: Path) -> None:
+    assert tune(tiny_lm, write(tmp_path / "one.jsonl", [chat("One?", "It is one.")]), held_out=0.5, epochs=9.0)
+
+
+# A kill
+
+
+def kill_after_a_checkpoint(command: list[str], cache: Path) -> None:
+    child = subprocess.Popen(command, cwd=ROOT, env=os.environ, start_new_session=True, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(cache.glob("training/*/checkpoints/checkpoint-*/whole.json")):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def flags(base: Path, examples: Path, prefix: str, joined: str) -> list[str]:
+    values = {**SMALL, "base": base, "examples": examples, "epochs": 60}
+    return [part for name, value in values.items() if value != "" for part in (prefix, f"{name}{joined}{value}")]
+
+
+def adapter_bytes(uri: str) -> bytes:
+    return (fetch_folder("adapter", uri) / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_killed_training_goes_on_in_its_run_and_ends_with_the_same_adapter(
+    store: str, tiny_lm: Path, chats: Path, cache: Path
+) -> None:
+    settings = [part for pair in flags(tiny_lm, chats, "", "=") if pair for part in ("--" + pair).split("=", 1)]
+    command = [sys.executable, "-m", "pipelines.finetune", *settings]
+    kill_after_a_checkpoint(command, cache)
+    killed = last_run()
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = last_run()
+    assert run.info.run_id == killed.info.run_id and run.info.status == "FINISHED"
+    assert run.data.metrics["train.resumed_from"] >= 2 and run.data.metrics["train.steps"] == 180
+    assert tune(tiny_lm, chats, epochs=60.0, app="undisturbed") == "models:/undisturbed-adapter/1"
+    assert adapter_bytes("models:/handbook-adapter/1") == adapter_bytes("models:/undisturbed-adapter/1")
+    assert not list(cache.glob("training/*/checkpoints"))
+
+
+def test_under_mlflow_run_the_new_run_names_the_killed_one_and_closes_it(
+    store: str, tiny_lm: Path, chats: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    command = ["mlflow", "run", ".", "--env-manager", "local", "-e", "finetune", *flags(tiny_lm, chats, "-P", "=")]
+    kill_after_a_checkpoint(command, cache)
+    killed = last_run().info.run_id
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = last_run()
+    assert run.data.tags["llmops.resumes"] == killed and run.data.metrics["train.resumed_from"] >= 2
+    assert mlflow.get_run(killed).info.status == "KILLED"
