@@ -7,7 +7,7 @@ accelerate launch --num_processes 2 -m pipelines.finetune --micro_batch 4
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,27 @@ from llmops.finetuning.preparation import Prepared, prepare
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.rehearsal import measure_speed
 from llmops.finetuning.saving import save_adapter
-from llmops.finetuning.tokens import Pair, Row, conversation_row, preference_pair
+from llmops.finetuning.tokens import IGNORED, Pair, Row, conversation_row, preference_pair
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import Training, train, train_preferences
 from llmops.models.adapter import adapter_digest, read_identity
 from llmops.models.engine import base_identity, load_tokenizer, read_stop_tokens, resolve_dtype
 from llmops.models.weights import Weights
+from llmops.planning.forecast import forecast
+from llmops.planning.memory import Load
 from llmops.tracking import steps
 from llmops.tracking.flavor import fetch_folder, log_folder
 from llmops.tracking.loading import find_weights
+from llmops.tracking.run import start_step
 from llmops.tracking.trainings import CHECKPOINTS, is_first_process, log_preflight, make_report, start_training
 from llmops.tracking.versions import get_version
 from llmops.types import Conversation, Preference
+from pipelines import pretrain
+from pipelines.pretrain import PretrainConfig
 
 OBJECTIVES = ("instruction", "preference")
+# Settings of the examples' stage alone; the stage before has its own defaults.
+_OWN = {"columns", "epochs", "learning_rate", "warmup_steps", "max_tokens", "held_out", "patience"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class FinetuneConfig:
     examples: str = step.setting("training examples: .jsonl, .csv or .parquet", "examples/handbook/examples.jsonl")
     columns: str = step.setting("our column names and the file's, such as prompt=ask,completion=reply", "")
     objective: str = step.setting("instruction, or preference (DPO on chosen and rejected answers)", "instruction")
+    corpus: str = step.setting("texts to train on first, as `pretrain` does; empty: none", "")
     prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
     questions: str = step.setting("held-out questions that must not be in the examples", "")
     dev_questions: str = step.setting("development questions that must not be in them either", "")
@@ -93,6 +101,8 @@ def identity(config: FinetuneConfig) -> str:
 
 def main(config: FinetuneConfig) -> str:
     """Train, certify, log and register the adapter; return its URI."""
+    if config.corpus:
+        return _in_two_stages(config)
     with start_training("finetune", config, identity) as workplace:
         method, recipe = _method(config), _recipe(config)
         weights = find_weights(config.base)
@@ -104,7 +114,7 @@ def main(config: FinetuneConfig) -> str:
             _check_base(before, weights, tokenizer)
         model = load_trainable(weights, method, config.dtype, config.seed, before)
         if is_first_process():
-            _preflight(config, data, overlaps, model, tokenizer)
+            _preflight(config, data, overlaps, model, weights, tokenizer)
         training = _train(config, model, tokenizer, data, recipe, workplace / CHECKPOINTS)
         if not is_first_process():
             return ""
@@ -119,6 +129,18 @@ def main(config: FinetuneConfig) -> str:
         f"{certificate.reload_difference:.1e} in logits, merged by {certificate.merge_difference:.1e} -> {uri}"
     )
     return uri
+
+
+def _in_two_stages(config: FinetuneConfig) -> str:
+    """Train an adapter on the corpus, or take the one that was, and then train it further on the examples."""
+    with start_step("finetune", config):
+        shared = {field.name for field in fields(PretrainConfig)} & {field.name for field in fields(config)} - _OWN
+        domain = PretrainConfig(**{name: getattr(config, name) for name in shared})
+        done = steps.find_reusable(pretrain.identity(domain))
+        uri = steps.read_outputs(done)["adapter"] if done else pretrain.main(domain)
+        made = main(replace(config, corpus="", adapter=uri))
+        steps.log_outputs({"adapter": made})
+    return made
 
 
 def _method(config: FinetuneConfig) -> Method:
@@ -198,11 +220,14 @@ def _check_base(adapter: Path, weights: Weights, tokenizer: Any) -> None:
 
 
 def _preflight(
-    config: FinetuneConfig, data: Prepared[Any], overlaps: Sequence[Overlap], model: Any, tokenizer: Any
+    config: FinetuneConfig, data: Prepared[Any], overlaps: Sequence[Overlap], model: Any, weights: Weights, tokenizer: Any
 ) -> None:  # fmt: skip
     lengths = sorted(data.lengths)
     tokens = sum(lengths) * config.epochs
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    load = Load(
+        config.micro_batch * (2 if config.objective == "preference" else 1), lengths[-1], _labelled(config, data),
+        resolve_dtype(config.dtype), chunked=config.objective == "preference",
+    )  # fmt: skip
     speed = measure_speed(model, tokenizer, [_as_row(row) for row in data.rows], config.micro_batch)
     facts = {
         "examples": f"{len(data.rows)} to train on, {len(data.held_out)} held out, {len(data.rejected)} left out",
@@ -210,17 +235,24 @@ def _preflight(
         "too long": f"{data.too_long} of {len(lengths) + data.too_long} (max_tokens {config.max_tokens}); none is cut",
         "end of answer": "trained: every answer ends with the token that stops the base",
         "questions of the app": f"{len(overlaps)} in the examples" if _question_files(config) else "not given, not compared",
-        "trainable": f"{trainable:,} parameters, {trainable * 4 / 1e6:.1f} MB as saved",
+        **forecast(weights, _method(config), load),
         "time": f"{tokens / speed:.0f} s at {speed:.0f} tokens a second, measured on three batches",
     }
     log_preflight(facts, lengths, config.max_tokens, {"rejected": data.rejected, "overlaps": overlaps})
+
+
+def _labelled(config: FinetuneConfig, data: Prepared[Any]) -> int | None:
+    """How many positions of a batch need logits; None: all."""
+    if config.objective == "preference":
+        return None
+    return config.micro_batch * max(sum(label != IGNORED for label in row["labels"]) for row in data.rows)
 
 
 def _as_row(example: Row | Pair) -> Row:
     if "prompt_ids" not in example:
         return example
     ids = [*example["prompt_ids"], *example["chosen_ids"]]
-    return Row(input_ids=ids, labels=[*[-100] * len(example["prompt_ids"]), *example["chosen_ids"]])
+    return Row(input_ids=ids, labels=[*[IGNORED] * len(example["prompt_ids"]), *example["chosen_ids"]])
 
 
 def _train(

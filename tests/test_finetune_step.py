@@ -69,6 +69,9 @@ def test_an_adapter_is_registered_alone_with_its_base_and_its_certificate(
 ) -> None:
     uri = tune(tiny_lm, chats, held_out=0.25)
     assert "9 to train on, 3 held out, 0 left out" in capsys.readouterr().out
+    preflight = mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/preflight.json")
+    assert preflight["vLLM"] == "serves it, --max-lora-rank 8" and "GB at the peak" in preflight["memory"]
+    assert preflight["trainable"].startswith("3,584 of ") and " s at " in preflight["time"]
     folder = fetch_folder("adapter", uri)
     assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "base.json"}
     identity = read_identity(folder)
@@ -190,7 +193,7 @@ def kill_after_a_checkpoint(command: list[str], cache: Path) -> None:
 
 
 def flags(base: Path, examples: Path, prefix: str, joined: str) -> list[str]:
-    values = {**SMALL, "base": base, "examples": examples, "epochs": 60}
+    values = {**SMALL, "base": base, "examples": examples, "epochs": 20}
     return [part for name, value in values.items() if value != "" for part in (prefix, f"{name}{joined}{value}")]
 
 
@@ -209,8 +212,8 @@ def test_a_killed_training_goes_on_in_its_run_and_ends_with_the_same_adapter(
     assert done.returncode == 0, done.stderr
     run = last_run()
     assert run.info.run_id == killed.info.run_id and run.info.status == "FINISHED"
-    assert run.data.metrics["train.resumed_from"] >= 2 and run.data.metrics["train.steps"] == 180
-    assert tune(tiny_lm, chats, epochs=60.0, app="undisturbed") == "models:/undisturbed-adapter/1"
+    assert run.data.metrics["train.resumed_from"] >= 2 and run.data.metrics["train.steps"] == 60
+    assert tune(tiny_lm, chats, epochs=20.0, app="undisturbed") == "models:/undisturbed-adapter/1"
     assert adapter_bytes("models:/handbook-adapter/1") == adapter_bytes("models:/undisturbed-adapter/1")
     assert not list(cache.glob("training/*/checkpoints"))
 

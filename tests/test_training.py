@@ -254,7 +254,16 @@ def test_preferences_are_learned(weights: Weights, tokenizer: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "setting", [{"name": "prefix"}, {"rank": 0}, {"variant": "lokr"}, {"layers": 1.5}, {"dropout": 1.0}, {"targets": " , "}]
+    "setting",
+    [
+        {"name": "prefix"},
+        {"rank": 0},
+        {"variant": "lokr"},
+        {"layers": 1.5},
+        {"dropout": 1.0},
+        {"targets": " , "},
+        {"layers": 0.5},
+    ],
 )
 def test_a_method_that_makes_no_sense_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -67,6 +67,36 @@ def certify_adapter(folder: Path, trained: Any, weights: Weights, method: Method
     return certificate
 
 
+@dataclass(frozen=True)
+class ModelCertificate:
+    """What was compared of a whole model: the largest difference of logits, and the greedy answers."""
+
+    probes: int
+    tokens: int
+    reload_difference: float
+    reload_greedy_equal: bool
+    reload_tolerance: float = RELOAD_TOLERANCE
+
+
+def certify_model(folder: Path, trained: Any, probes: Sequence[Row]) -> ModelCertificate:
+    """Compare the trained model with the one read from `folder`.
+
+    Raises:
+        ArtifactError: they differ by more than the tolerance, or aren't finite.
+    """
+    from transformers import AutoModelForCausalLM
+
+    wanted, answers = _measure(trained, probes)
+    found, found_answers = _measure(AutoModelForCausalLM.from_pretrained(folder, dtype=trained.dtype), probes)
+    certificate = ModelCertificate(len(probes), len(wanted), _difference(found, wanted), found_answers == answers)
+    if not certificate.reload_difference <= certificate.reload_tolerance or not certificate.reload_greedy_equal:
+        raise ArtifactError(
+            f"the saved model is not the trained one: logits differ by {certificate.reload_difference:.4g}, "
+            f"expected at most {certificate.reload_tolerance:g}. It was not registered."
+        )
+    return certificate
+
+
 def _check(certificate: Certificate) -> None:
     found = certificate
     if not found.effect < float("inf"):

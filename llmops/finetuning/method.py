@@ -40,6 +40,10 @@ class Method:
             raise ConfigError(f"layers is {self.layers}, expected a share in (0, 1].")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, expected a share in [0, 1).")
+        if self.layers < 1 and self.targets.strip() == "all-linear":
+            raise ConfigError(
+                f"layers is {self.layers}, which needs targets by name, such as attention; all-linear takes all."
+            )
         if not self.target_names:
             raise ConfigError("targets is empty, expected attention, all-linear, or names of modules between commas.")
 

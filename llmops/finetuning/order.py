@@ -11,11 +11,15 @@ _WINDOW = 50  # batches among which examples of like length find each other
 
 @dataclass(frozen=True)
 class Schedule:
-    """Which rows are seen in which order, and how many tokens, padding apart, each optimiser step has seen by its end."""
+    """Which rows are seen in which order, and how many tokens the steps see, padding apart."""
 
     order: list[int]
     lengths: Sequence[int]
     batch_size: int
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.order) // self.batch_size)
 
     def tokens(self, steps: int) -> int:
         """The tokens of the first `steps` steps."""

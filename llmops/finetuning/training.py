@@ -49,7 +49,7 @@ def train(
             return _finite(super().training_step(*args, **kwargs), self)
 
     schedule = _schedule(rows, recipe)
-    arguments = _arguments(recipe, folder, bool(held_out))
+    arguments = _arguments(recipe, schedule, folder, bool(held_out))
     trainer = AnswerTrainer(
         model=model, args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}), processing_class=tokenizer,
         train_dataset=_dataset(rows).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
@@ -80,7 +80,7 @@ def train_preferences(
             return _finite(super().training_step(*args, **kwargs), self)
 
     schedule = _schedule(pairs, recipe)
-    arguments = _arguments(recipe, folder, bool(held_out))
+    arguments = _arguments(recipe, schedule, folder, bool(held_out))
     trainer = PreferenceTrainer(
         model=model, args=DPOConfig(**arguments, beta=beta, max_length=None), processing_class=tokenizer,
         train_dataset=_dataset(pairs).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
@@ -134,7 +134,7 @@ def _dataset(rows: Sequence[Row] | Sequence[Pair]) -> Any:
     return Dataset.from_list(list(rows))
 
 
-def _arguments(recipe: Recipe, folder: Path, held_out: bool) -> dict[str, Any]:
+def _arguments(recipe: Recipe, schedule: Schedule, folder: Path, held_out: bool) -> dict[str, Any]:
     """What the trainers share. The rows come in their final order, all epochs as one."""
     import torch
 
@@ -146,7 +146,8 @@ def _arguments(recipe: Recipe, folder: Path, held_out: bool) -> dict[str, Any]:
         )
     return {
         "output_dir": str(folder), "num_train_epochs": 1, "train_sampling_strategy": "sequential", "seed": recipe.seed,
-        "learning_rate": recipe.learning_rate, "lr_scheduler_type": "cosine", "warmup_steps": recipe.warmup_steps,
+        "learning_rate": recipe.learning_rate, "lr_scheduler_type": "cosine",
+        "warmup_steps": min(recipe.warmup_steps, schedule.steps // 2),  # the first step of a warm-up learns nothing
         "per_device_train_batch_size": recipe.micro_batch, "per_device_eval_batch_size": recipe.micro_batch,
         "gradient_accumulation_steps": recipe.batch_size // (recipe.micro_batch * processes),
         "save_strategy": "steps", "save_steps": recipe.checkpoint_every, "save_total_limit": 2,

@@ -1,6 +1,8 @@
 """A release, fetched, verified and brought to life. Parts shared by several releases are loaded once in a process."""
 
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import mlflow
 
@@ -21,7 +23,13 @@ from llmops.tracking.flavor import fetch_folder
 
 def find_weights(source: str, expected_digest: str | None = None) -> Weights:
     """Resolve weights by name, `models:/` URIs included."""
-    return resolve_weights(source, expected_digest, versions.download)
+    return resolve_weights(source, expected_digest, _download_from(mlflow.get_registry_uri()))
+
+
+@cache
+def _download_from(registry: str) -> Callable[[str], Path]:
+    """One function for each registry: what was resolved is remembered with it, and a name means another model elsewhere."""
+    return lambda uri: versions.download(uri)
 
 
 def load_answerer(release: Release) -> Answerer:
