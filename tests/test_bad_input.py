@@ -104,7 +104,7 @@ def test_an_example_longer_than_allowed(
 ) -> None:
     examples = write(tmp_path / "examples.jsonl", {"question": "?", "context": ["word " * 500], "answer": "x"})
     said = fails(capsys, finetune.main, finetune.FinetuneConfig, examples=examples, base=tiny_lm, max_tokens=200)
-    assert "example 1 has" in said and "more than max_tokens=200" in said
+    assert "examples.jsonl:1: it has" in said and "more than max_tokens=200" in said
 
 
 def test_questions_about_documents_that_are_not_in_the_index(
