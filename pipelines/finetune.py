@@ -31,13 +31,13 @@ from llmops.finetuning.tokens import IGNORED, Pair, Row, conversation_row, prefe
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import Training, train, train_preferences
 from llmops.models.adapter import adapter_digest, read_identity
-from llmops.models.engine import base_identity, load_tokenizer, read_stop_tokens, resolve_dtype
+from llmops.models.engine import load_tokenizer, read_stop_tokens, resolve_dtype
 from llmops.models.weights import Weights
 from llmops.planning.forecast import forecast
 from llmops.planning.memory import Load
 from llmops.tracking import steps
-from llmops.tracking.flavor import fetch_folder, log_folder
-from llmops.tracking.loading import find_weights
+from llmops.tracking.flavor import log_folder
+from llmops.tracking.loading import fetch_adapter, find_weights
 from llmops.tracking.run import start_step
 from llmops.tracking.trainings import CHECKPOINTS, is_first_process, log_preflight, make_report, start_training
 from llmops.tracking.versions import get_version
@@ -109,9 +109,7 @@ def main(config: FinetuneConfig) -> str:
         tokenizer = load_tokenizer(weights)
         prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
         data, overlaps = _read(config, prompt, weights, tokenizer)
-        before = fetch_folder("adapter", config.adapter) if config.adapter else None
-        if before is not None:
-            _check_base(before, weights, tokenizer)
+        before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
         model = load_trainable(weights, method, config.dtype, config.seed, before)
         if is_first_process():
             _preflight(config, data, overlaps, model, weights, tokenizer)
@@ -213,10 +211,6 @@ def _overlaps(config: FinetuneConfig, training: Sequence[tuple[str, str]]) -> li
             "Remove them, or set allow_overlap=yes."
         )
     return found
-
-
-def _check_base(adapter: Path, weights: Weights, tokenizer: Any) -> None:
-    read_identity(adapter).check(base_identity(weights, tokenizer))
 
 
 def _preflight(

@@ -3,7 +3,6 @@
 mlflow run . -e merge --env-manager local -P adapter=models:/handbook-adapter/1
 """
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,6 @@ def main(config: MergeConfig) -> str:
         version = log_folder("base", folder, f"{config.app}-base", digests.of_folder(folder), shown, certificate=certificate)
         mlflow.log_metric("certificate.merge_difference", difference)
         steps.log_outputs({"base": version.uri})
-        shutil.rmtree(folder)
     print(f"{config.adapter} merged into {weights.source}, logits within {difference:.1e} -> {version.uri}")
     return version.uri
 

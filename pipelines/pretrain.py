@@ -29,16 +29,17 @@ from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import Training, train
 from llmops.models.adapter import read_identity
-from llmops.models.engine import base_identity, load_tokenizer, resolve_dtype
+from llmops.models.engine import load_tokenizer, resolve_dtype
 from llmops.models.weights import Weights, resolve_weights
 from llmops.planning.forecast import forecast
 from llmops.planning.memory import Load
 from llmops.retrieval.texts import document_texts
 from llmops.tracking import steps
-from llmops.tracking.flavor import fetch_folder, log_folder
-from llmops.tracking.loading import find_weights, load_index
+from llmops.tracking.flavor import log_folder
+from llmops.tracking.loading import fetch_adapter, find_weights, load_index
 from llmops.tracking.trainings import CHECKPOINTS, is_first_process, log_preflight, make_report, start_training
 from llmops.tracking.versions import get_version
+from llmops.types import Metrics
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def main(config: PretrainConfig) -> str:
         rows, held_out = (
             text_rows(texts, tokenizer, config.max_tokens) if texts else [] for texts in (corpus.texts, corpus.held_out)
         )
-        model = load_trainable(weights, method, config.dtype, config.seed, _adapter(config, weights, tokenizer))
+        before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
+        model = load_trainable(weights, method, config.dtype, config.seed, before)
         first = is_first_process()
         if first:
             _preflight(config, corpus, rows, model, weights, tokenizer)
@@ -181,14 +183,6 @@ def _base(config: PretrainConfig, corpus: Corpus, folder: Path) -> Weights:
     return resolve_weights(str(new_base(architecture, corpus.texts, folder, config.seed)))
 
 
-def _adapter(config: PretrainConfig, weights: Weights, tokenizer: Any) -> Path | None:
-    if not config.adapter:
-        return None
-    folder = fetch_folder("adapter", config.adapter)
-    read_identity(folder).check(base_identity(weights, tokenizer))
-    return folder
-
-
 def _preflight(
     config: PretrainConfig, corpus: Corpus, rows: Sequence[Row], model: Any, weights: Weights, tokenizer: Any
 ) -> None:
@@ -207,17 +201,19 @@ def _preflight(
 
 def _measure(config: PretrainConfig, corpus: Corpus, model: Any, tokenizer: Any, when: str) -> None:
     """Log what the held-out texts cost, and the general text: what the model gains, and what it forgets."""
-    found: dict[str, float] = {}
+    found: Metrics = {}
+    trigram: Metrics = {}
     if corpus.held_out:
         bits = bits_per_byte(model, tokenizer, corpus.held_out, config.max_tokens)
         found |= {"held_out.bits_per_byte": bits.bits_per_byte, "held_out.perplexity": bits.perplexity}
         if config.from_scratch and when == "after":
-            found["held_out.trigram_bits_per_byte"] = trigram_bits_per_byte(corpus.texts, corpus.held_out)
+            trigram = {"held_out.trigram_bits_per_byte": trigram_bits_per_byte(corpus.texts, corpus.held_out)}
     if config.general and not config.from_scratch:
         text = step.existing_file(config.general, "general text").read_text(encoding="utf-8")
         found["general.perplexity"] = bits_per_byte(model, tokenizer, [text], config.max_tokens).perplexity
-    mlflow.log_metrics({f"{name}.{when}" if "trigram" not in name else name: value for name, value in found.items()})
-    print("".join(f"  {name} {when} {value:.3f}\n" for name, value in found.items()), end="", flush=True)
+    named = {f"{name}.{when}": value for name, value in found.items()} | trigram
+    mlflow.log_metrics(named)
+    print("".join(f"  {name} {value:.3f}\n" for name, value in named.items()), end="", flush=True)
 
 
 def _register(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mlflow
 
@@ -10,7 +11,8 @@ from llmops import digests
 from llmops.chains.answerer import Answerer
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
-from llmops.models.engine import TransformersEngine
+from llmops.models.adapter import read_identity
+from llmops.models.engine import TransformersEngine, base_identity
 from llmops.models.weights import Weights, resolve_weights
 from llmops.retrieval.embedder import SentenceTransformerEmbedder
 from llmops.retrieval.index import VectorIndex
@@ -30,6 +32,17 @@ def find_weights(source: str, expected_digest: str | None = None) -> Weights:
 def _download_from(registry: str) -> Callable[[str], Path]:
     """One function for each registry: what was resolved is remembered with it, and a name means another model elsewhere."""
     return lambda uri: versions.download(uri)
+
+
+def fetch_adapter(uri: str, weights: Weights, tokenizer: Any) -> Path:
+    """The folder of a registered adapter that belongs to this base.
+
+    Raises:
+        ArtifactError: there is no such adapter, or it belongs to another base.
+    """
+    folder = fetch_folder("adapter", uri)
+    read_identity(folder).check(base_identity(weights, tokenizer))
+    return folder
 
 
 def load_answerer(release: Release) -> Answerer:
