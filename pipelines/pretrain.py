@@ -15,7 +15,8 @@ import numpy as np
 
 from llmops import digests, step
 from llmops.datasets.corpus import read_texts
-from llmops.datasets.rows import RejectedRow, parse_columns
+from llmops.datasets.rows import parse_columns
+from llmops.datasets.tables import RejectedRow
 from llmops.errors import ConfigError, DataError
 from llmops.finetuning.architecture import new_base, read_architecture
 from llmops.finetuning.bits import bits_per_byte, trigram_bits_per_byte

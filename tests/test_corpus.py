@@ -8,7 +8,7 @@ import pytest
 from conftest import HANDBOOK
 
 from llmops.datasets.corpus import Texts, read_texts
-from llmops.datasets.rows import RejectedRow
+from llmops.datasets.tables import RejectedRow
 from llmops.errors import ConfigError, DataError
 
 

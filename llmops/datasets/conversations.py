@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmops.datasets.rows import Fields, Format, RejectedRow, checked_text, parse_rows, text_of
+from llmops.datasets.rows import Format, checked_text, parse_rows, text_of
+from llmops.datasets.tables import Fields, RejectedRow
 from llmops.errors import DataError
 from llmops.types import Conversation, Message
 

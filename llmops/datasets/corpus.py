@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmops.datasets.rows import Format, RejectedRow, parse_rows, refuse_none, text_of
+from llmops.datasets.rows import Format, parse_rows, refuse_none, text_of
+from llmops.datasets.tables import RejectedRow
 from llmops.documents import folder
 from llmops.errors import ConfigError, DataError
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmops.datasets.conversations import checked, turns_of
-from llmops.datasets.rows import Fields, Format, RejectedRow, parse_rows
+from llmops.datasets.rows import Format, parse_rows
+from llmops.datasets.tables import Fields, RejectedRow
 from llmops.errors import DataError
 from llmops.types import Message, Preference
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from llmops.datasets.rows import RejectedRow
+from llmops.datasets.tables import RejectedRow
 from llmops.errors import DataError
 from llmops.finetuning.tokens import IGNORED, Pair, Row, count_tokens
 
