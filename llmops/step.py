@@ -20,10 +20,11 @@ def setting(help: str, default: Any = MISSING) -> Any:
 
 
 def parse(config: type[Config], argv: list[str] | None = None) -> Config:
-    """Parse `argv` (default: the process's) into a `config`; a misspelt flag is an error."""
+    """Parse `argv` (default: the process's); a misspelt flag is an error. Help shows inherited fields last."""
     parser = argparse.ArgumentParser(description=config.__doc__, allow_abbrev=False)
     hints = get_type_hints(config)
-    for field in fields(config):  # type: ignore[arg-type]
+    own = config.__annotations__
+    for field in sorted(fields(config), key=lambda field: field.name not in own):  # type: ignore[arg-type]
         parser.add_argument(
             f"--{field.name}", type=hints[field.name], help=_help(field), required=field.default is MISSING,
             default=None if field.default is MISSING else field.default,

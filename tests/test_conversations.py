@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmops.chains.prompt import read_prompt
-from llmops.datasets.conversations import Conversations, read_conversations
+from llmops.datasets.conversations import read_conversations
 from llmops.datasets.examples import read_examples
-from llmops.datasets.rows import parse_columns
+from llmops.datasets.rows import Parsed, parse_columns
 from llmops.errors import ConfigError, DataError, LLMOpsError
 from llmops.types import Conversation, Message
 
@@ -31,7 +31,7 @@ def render(question: str, context: Sequence[str]) -> Message:
     return Message("user", "\n".join([*context, question]))
 
 
-def read(path: Path, columns: str = "") -> Conversations:
+def read(path: Path, columns: str = "") -> Parsed[Conversation]:
     return read_conversations(path, render, parse_columns(columns))
 
 
@@ -81,7 +81,7 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_told_by_its_columns(tmp_path: Path, name: str) -> None:
     found = read(write(tmp_path, {**FORMATS[name], "id": 7}))
-    assert found == Conversations((Conversation((ASKED, ANSWERED)),), ("set.jsonl:1",), (), name)
+    assert found == Parsed((Conversation((ASKED, ANSWERED)),), ("set.jsonl:1",), (), name)
 
 
 @pytest.mark.parametrize("messages", [TURNS, SHAREGPT], ids=["chat", "ShareGPT"])
@@ -90,7 +90,7 @@ def test_a_conversation_may_begin_with_a_system_message_and_go_on_for_many_turns
 ) -> None:
     role, content = messages[0].keys()
     turns = [{role: "system", content: "Be brief."}, *messages, *messages]
-    conversation = read(write(tmp_path, {"messages": turns})).conversations[0]
+    conversation = read(write(tmp_path, {"messages": turns})).items[0]
     assert conversation.messages == (Message("system", "Be brief."), ASKED, ANSWERED, ASKED, ANSWERED)
 
 
@@ -99,29 +99,29 @@ def test_a_conversation_may_begin_with_a_system_message_and_go_on_for_many_turns
 )
 def test_the_input_of_alpaca_stands_below_the_instruction_if_there_is_one(tmp_path: Path, given: Any, user: str) -> None:
     found = read(write(tmp_path, {"instruction": "Shorten.", "input": given, "output": "30"}))
-    assert found.conversations[0].messages[0].content == user
+    assert found.items[0].messages[0].content == user
 
 
 def test_prompt_and_completion_may_be_lists_of_messages(tmp_path: Path) -> None:
     found = read(
         write(tmp_path, {"prompt": TURNS[:1], "completion": TURNS[1:]}, {"prompt": TURNS[:1], "completion": "Thirty."})
     )
-    assert found.conversations == (Conversation((ASKED, ANSWERED)),) * 2
+    assert found.items == (Conversation((ASKED, ANSWERED)),) * 2
 
 
 def test_our_own_examples_are_rendered_as_the_prompt_renders_them(tmp_path: Path) -> None:
     prompt, path = read_prompt(HANDBOOK / "prompt.txt"), HANDBOOK / "examples.jsonl"
     found = read_conversations(path, prompt.message)
     examples = read_examples(path)
-    assert (found.format, found.rejected, len(found.conversations)) == ("examples", (), len(examples))
-    for conversation, example in zip(found.conversations, examples, strict=True):
+    assert (found.format, found.rejected, len(found.items)) == ("examples", (), len(examples))
+    for conversation, example in zip(found.items, examples, strict=True):
         asked = prompt.message(example.question, example.context)
         assert conversation.messages == (asked, Message("assistant", example.answer))
 
 
 def test_text_is_learnt_as_it_is_written(tmp_path: Path) -> None:
     found = read(write(tmp_path, {"prompt": "Indent.", "completion": "    return 1\n"}))
-    assert found.conversations[0].messages[1].content == "    return 1\n"
+    assert found.items[0].messages[1].content == "    return 1\n"
 
 
 def test_the_first_row_that_fits_a_format_decides_for_the_file(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_first_row_that_fits_a_format_decides_for_the_file(tmp_path: Path) -
 def test_columns_are_mapped_to_our_names(tmp_path: Path) -> None:
     path = write(tmp_path, {"ask": "How many days?", "reply": "Thirty.", "prompt": "not this", "messages": []})
     found = read(path, "prompt=ask,completion=reply")
-    assert (found.format, found.conversations) == ("prompt-completion", (Conversation((ASKED, ANSWERED)),))
+    assert (found.format, found.items) == ("prompt-completion", (Conversation((ASKED, ANSWERED)),))
 
 
 def test_a_column_that_the_file_lacks_is_told_with_those_it_has(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_column_that_the_file_lacks_is_told_with_those_it_has(tmp_path: Path) 
 def test_a_mapped_column_may_be_missing_in_the_first_row(tmp_path: Path) -> None:
     first = {"instruction": "Shorten.", "output": "30"}
     found = read(write(tmp_path, first, {**first, "given": "Days: 30"}), "input=given")
-    assert [conversation.messages[0].content for conversation in found.conversations] == ["Shorten.", "Shorten.\n\nDays: 30"]
+    assert [conversation.messages[0].content for conversation in found.items] == ["Shorten.", "Shorten.\n\nDays: 30"]
 
 
 def test_columns_that_fit_no_format_are_named_and_so_are_the_formats(tmp_path: Path) -> None:
@@ -275,20 +275,20 @@ def test_csv_cells_may_hold_line_breaks_and_lists_as_json(tmp_path: Path, delimi
             [["question", "context", "answer"], ["Days?", json.dumps(["a\nb", "c"]), "x\ny"], ["When?", "", "May"]]
         )
     found = read(tmp_path / "set.csv")
-    assert [conversation.messages[0].content for conversation in found.conversations] == ["a\nb\nc\nDays?", "When?"]
+    assert [conversation.messages[0].content for conversation in found.items] == ["a\nb\nc\nDays?", "When?"]
     assert found.wheres == ("set.csv:2", "set.csv:4")
 
 
 def test_csv_cells_may_hold_messages_as_json(tmp_path: Path) -> None:
     one = read(write_csv(tmp_path, ["messages"], [json.dumps(TURNS)]))
     two = read(write_csv(tmp_path, ["prompt", "completion"], [json.dumps(TURNS[:1]), "Thirty."]))
-    assert one.conversations == two.conversations == (Conversation((ASKED, ANSWERED)),)
+    assert one.items == two.items == (Conversation((ASKED, ANSWERED)),)
 
 
 @pytest.mark.parametrize("text", ["[INST] x", "[1, 2]", "[]", '[{"a": 1}]', "[" * 100_000])
 def test_a_prompt_that_only_looks_like_a_list_is_text(tmp_path: Path, text: str) -> None:
     found = read(write_csv(tmp_path, ["prompt", "completion"], [text, "x"]))
-    assert found.conversations[0].messages[0] == Message("user", text)
+    assert found.items[0].messages[0] == Message("user", text)
 
 
 BAD_CSV = {
@@ -325,14 +325,14 @@ def test_a_csv_header_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 def test_a_csv_cell_may_be_long(tmp_path: Path) -> None:
     found = read(write_csv(tmp_path, ["prompt", "completion"], ["a", "x" * 1_000_000]))
-    assert len(found.conversations[0].messages[1].content) == 1_000_000
+    assert len(found.items[0].messages[1].content) == 1_000_000
 
 
 def test_parquet_lists_may_be_native_or_json(tmp_path: Path) -> None:
     for name, cells in {"native": [TURNS], "json": [json.dumps(TURNS)]}.items():
         pd.DataFrame({"messages": cells}).to_parquet(tmp_path / f"{name}.parquet")
         found = read(tmp_path / f"{name}.parquet")
-        assert (found.conversations, found.wheres) == ((Conversation((ASKED, ANSWERED)),), (f"{name}.parquet:row 1",))
+        assert (found.items, found.wheres) == ((Conversation((ASKED, ANSWERED)),), (f"{name}.parquet:row 1",))
 
 
 def test_a_parquet_file_of_many_batches_keeps_its_row_numbers(tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_parquet_file_of_many_batches_keeps_its_row_numbers(tmp_path: Path) ->
     pd.DataFrame(rows).to_parquet(tmp_path / "set.parquet", row_group_size=300)
     found = read(tmp_path / "set.parquet")
     assert [rejected.where for rejected in found.rejected] == ["set.parquet:row 700"]
-    answers = [conversation.messages[1].content for conversation in found.conversations]
+    answers = [conversation.messages[1].content for conversation in found.items]
     assert [f"set.parquet:row {answer}" for answer in answers] == list(found.wheres)
 
 
@@ -403,7 +403,7 @@ def test_whatever_is_written_is_read_back_from_every_kind_of_file(
 ) -> None:
     found = read(save(tmp_path / "set", rows))
     expected = [(Message("user", row["prompt"]), Message("assistant", row["completion"])) for row in rows]
-    assert [conversation.messages for conversation in found.conversations] == expected
+    assert [conversation.messages for conversation in found.items] == expected
     assert found.rejected == ()
 
 

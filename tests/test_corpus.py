@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 from conftest import HANDBOOK
 
-from llmops.datasets.corpus import Texts, read_texts
+from llmops.datasets.corpus import read_texts
+from llmops.datasets.rows import Parsed
 from llmops.datasets.tables import RejectedRow
 from llmops.errors import ConfigError, DataError
 
 
 def test_a_text_file_is_one_text(tmp_path: Path) -> None:
     (tmp_path / "leave.md").write_bytes("\ufeff# Leave\r\n\r\nThirty días.\r\n".encode())
-    assert read_texts(tmp_path / "leave.md") == Texts(("# Leave\n\nThirty días.\n",), ("leave.md",), ())
+    assert read_texts(tmp_path / "leave.md") == Parsed(("# Leave\n\nThirty días.\n",), ("leave.md",), (), "files")
 
 
 def test_a_folder_is_read_with_its_folders_in_name_order(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_a_folder_is_read_with_its_folders_in_name_order(tmp_path: Path) -> None
         (tmp_path / name).write_text(f"This is {name}.")
     found = read_texts(tmp_path)
     assert found.wheres == ("a.TXT", "b.txt", "hr/leave.md")
-    assert found.texts == tuple(f"This is {where}." for where in found.wheres)
+    assert found.items == tuple(f"This is {where}." for where in found.wheres)
 
 
 def test_files_of_a_folder_that_cannot_be_read_do_not_stop_the_rest(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_files_of_a_folder_that_cannot_be_read_do_not_stop_the_rest(tmp_path: Pa
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     found = read_texts(tmp_path)
-    assert found.texts == ("Thirty days.", "Five.")
+    assert found.items == ("Thirty days.", "Five.")
     assert found.rejected == (
         RejectedRow("b.txt", "not UTF-8 (byte 3). Save it as UTF-8."),
         RejectedRow("c.txt", "empty, expected text."),
@@ -49,7 +50,7 @@ def test_rows_have_a_text(tmp_path: Path) -> None:
     rows = ['{"text": "One."}', '{"text": ""}', '{"text": "\\ud83d"}', '{"title": "x"}', '{"text": "Two.\\n"}']
     (tmp_path / "set.jsonl").write_bytes("\n".join(rows).encode() + b'\n{"text": "\xff"}\n')
     found = read_texts(tmp_path / "set.jsonl")
-    assert (found.texts, found.wheres) == (("One.", "Two.\n"), ("set.jsonl:1", "set.jsonl:5"))
+    assert (found.items, found.wheres) == (("One.", "Two.\n"), ("set.jsonl:1", "set.jsonl:5"))
     hints = ["'text' is empty", "half a character", "'text' is None", "not UTF-8"]
     assert [rejected.where for rejected in found.rejected] == [f"set.jsonl:{line}" for line in (2, 3, 4, 6)]
     assert all(hint in rejected.reason for hint, rejected in zip(hints, found.rejected, strict=True))
@@ -62,7 +63,7 @@ def test_the_column_of_the_text_may_be_named(tmp_path: Path, name: str) -> None:
         frame.to_csv(tmp_path / name, index=False)
     else:
         frame.to_parquet(tmp_path / name)
-    assert read_texts(tmp_path / name, {"text": "body"}).texts == ("One.", "Two.")
+    assert read_texts(tmp_path / name, {"text": "body"}).items == ("One.", "Two.")
 
 
 @pytest.mark.parametrize("name, data", [("set.txt", b""), ("set.md", b"\xff"), ("set.jsonl", b'{"text": " "}')])

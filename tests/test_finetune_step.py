@@ -19,6 +19,7 @@ from llmops.models.adapter import read_identity
 from llmops.models.engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.tracking.flavor import CERTIFICATE, fetch_folder
+from llmops.tracking.loading import find_weights
 from llmops.tracking.versions import download
 from llmops.types import GenerationRequest, Message
 from pipelines import finetune
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL: dict[str, Any] = {
     "rank": 4, "layers": 1.0, "epochs": 2.0, "learning_rate": 1e-2, "batch_size": 4, "micro_batch": 2, "checkpoint_every": 2,
-    "dtype": "float32", "questions": "", "dev_questions": "",
+    "dtype": "float32", "questions": "", "dev_questions": "", "general": "",
 }  # fmt: skip
 
 
@@ -55,6 +56,18 @@ def tune(base: Path, examples: Path, **settings: Any) -> str:
     return finetune.main(finetune.FinetuneConfig(base=str(base), examples=str(examples), **{**SMALL, **settings}))
 
 
+def assert_certified(uri: str, *compared: str) -> dict[str, Any]:
+    """What was compared is within its tolerance, and of everything else there is nothing; return the certificate."""
+    certificate: dict[str, Any] = json.loads((download(uri) / CERTIFICATE).read_text())
+    for name in ("reload", "merge", "merge_from_trained"):
+        found = certificate[name]
+        assert (found is not None) == (name in compared)
+        if found is not None and found["tolerance"] is not None:
+            assert found["logit_difference"] <= found["tolerance"] and found["logprob_difference"] <= found["tolerance"]
+    assert certificate["reload"]["greedy_equal"]
+    return certificate
+
+
 def last_run() -> mlflow.entities.Run:
     return mlflow.search_runs(output_format="list", max_results=1)[0]
 
@@ -76,11 +89,9 @@ def test_an_adapter_is_registered_alone_with_its_base_and_its_certificate(
     assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "base.json"}
     identity = read_identity(folder)
     assert identity.weights_digest == resolve_weights(str(tiny_lm)).digest and len(identity.tokenizer_digest) == 64
-    certificate = json.loads((download(uri) / CERTIFICATE).read_text())
-    assert certificate["reload_difference"] <= certificate["reload_tolerance"] and certificate["reload_greedy_equal"]
-    assert certificate["merge_difference"] <= certificate["merge_tolerance"] and certificate["effect"] > 0
+    assert_certified(uri, "reload", "merge", "merge_from_trained")
     metrics = last_run().data.metrics
-    assert {"train.loss", "train.tokens_per_s", "held_out.loss", "certificate.merge_difference"} <= metrics.keys()
+    assert {"train.loss", "train.tokens_per_s", "held_out.loss", "certificate.merge.logprob_difference"} <= metrics.keys()
     assert {"preflight.json", "lengths.png"} <= {
         item.path for item in mlflow.MlflowClient().list_artifacts(last_run().info.run_id)
     }
@@ -101,8 +112,8 @@ def test_an_adapter_trained_on_a_base_in_four_bits_is_certified_on_it_and_on_the
     store: str, tiny_lm: Path, chats: Path
 ) -> None:
     uri = tune(tiny_lm, chats, method="qlora", targets="all-linear", held_out=0.25)
-    certificate = json.loads((download(uri) / CERTIFICATE).read_text())
-    assert certificate["reload_greedy_equal"] and certificate["effect"] > 0
+    certificate = assert_certified(uri, "reload", "merge", "merge_from_trained")
+    assert certificate["merge_from_trained"]["tolerance"] is None and certificate["effect"] > 0
     losses = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "held_out.loss")
     assert losses[-1].value < losses[0].value
 
@@ -119,6 +130,49 @@ def test_preferences_are_trained_by_the_same_step(store: str, tiny_lm: Path, tmp
     uri = tune(tiny_lm, write(tmp_path / "pairs.jsonl", rows), objective="preference", epochs=10.0, held_out=0.25)
     assert last_run().data.metrics["held_out.preference_accuracy"] == 1.0
     assert not (fetch_folder("adapter", uri) / "ref").exists()
+
+
+def test_all_weights_can_be_trained_on_examples_and_the_model_is_a_base(store: str, tiny_lm: Path, chats: Path) -> None:
+    uri = tune(tiny_lm, chats, method="full", epochs=20.0, learning_rate=2e-3)
+    assert uri == "models:/handbook-base/1" and losses()[-1] < losses()[0] / 2
+    assert_certified(uri, "reload")
+    (answer,) = TransformersEngine(find_weights(uri), "float32").generate(
+        [GenerationRequest((Message("user", "Which number is 3?"),), 12)]
+    )
+    assert answer.text.startswith("It is")
+
+
+def test_preferences_can_train_all_weights(store: str, tiny_lm: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Number {n}?", "chosen": f"It is {n}.", "rejected": "No."} for n in range(8)]
+    pairs = write(tmp_path / "pairs.jsonl", rows)
+    settings = {"objective": "preference", "method": "full", "learning_rate": 1e-3, "epochs": 10.0, "held_out": 0.25}
+    assert tune(tiny_lm, pairs, **settings) == "models:/handbook-base/1"
+    assert last_run().data.metrics["held_out.preference_accuracy"] == 1.0
+
+
+def test_packed_examples_train_the_same_adapter_as_padded_ones(store: str, tiny_lm: Path, chats: Path) -> None:
+    tune(tiny_lm, chats, micro_batch=4)
+    padded = losses()
+    tune(tiny_lm, chats, micro_batch=4, packing="yes", app="packed")
+    assert losses() == pytest.approx(padded, rel=1e-4)
+
+
+def test_what_was_forgotten_is_measured_and_certified(store: str, tiny_lm: Path, chats: Path, tmp_path: Path) -> None:
+    (tmp_path / "general.txt").write_text("Bees tell each other where flowers are by dancing.\n")
+    forgotten = assert_certified(
+        tune(tiny_lm, chats, general=str(tmp_path / "general.txt"), epochs=20.0), "reload", "merge", "merge_from_trained"
+    )["forgetting"]
+    assert forgotten["perplexity_before"] != forgotten["perplexity_after"]
+    assert forgotten["change"] == pytest.approx(forgotten["perplexity_after"] / forgotten["perplexity_before"] - 1)
+    assert last_run().data.metrics["certificate.forgetting.change"] == forgotten["change"]
+
+
+def test_a_certificate_holds_what_another_engine_has_to_say(store: str, tiny_lm: Path, chats: Path) -> None:
+    probes = assert_certified(tune(tiny_lm, chats), "reload", "merge", "merge_from_trained")["probes"]
+    assert len(probes) == 3
+    for probe in probes:
+        assert len(probe["positions"]) == len(probe["logprobs"]) > 0 and max(probe["logprobs"]) <= 0
+        assert max(probe["positions"]) < len(probe["input_ids"]) and 0 < len(probe["greedy_ids"]) <= 16
 
 
 # What is refused

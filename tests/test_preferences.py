@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmops.datasets.preferences import Preferences, read_preferences
+from llmops.datasets.preferences import read_preferences
+from llmops.datasets.rows import Parsed
 from llmops.errors import ConfigError, DataError
 from llmops.types import Message, Preference
 
@@ -50,13 +51,13 @@ WAYS = {
 def test_a_preference_can_be_written_in_many_ways(tmp_path: Path, row: dict[str, Any]) -> None:
     found = read_preferences(write(tmp_path, row))
     name = "preference" if "prompt" in row else "preference-conversations"
-    assert found == Preferences((PREFERENCE,), ("set.jsonl:1",), (), name)
+    assert found == Parsed((PREFERENCE,), ("set.jsonl:1",), (), name)
 
 
 def test_what_conversations_share_before_the_last_message_is_the_prompt(tmp_path: Path) -> None:
     before = [SYSTEM, ASKED, says("Thirty."), {"role": "user", "content": "Sure?"}]
     row = {"chosen": [*before, says("Yes.")], "rejected": [*before, says("No.")]}
-    found = read_preferences(write(tmp_path, row)).preferences[0]
+    found = read_preferences(write(tmp_path, row)).items[0]
     assert [message.role for message in found.prompt] == ["system", "user", "assistant", "user"]
     assert (found.chosen, found.rejected) == ("Yes.", "No.")
 
@@ -65,12 +66,12 @@ def test_what_conversations_share_before_the_last_message_is_the_prompt(tmp_path
 def test_parquet_may_hold_lists_natively_or_as_json(tmp_path: Path, native: bool) -> None:
     cells = {name: [value if native else json.dumps(value)] for name, value in WHOLE.items()}
     pd.DataFrame(cells).to_parquet(tmp_path / "set.parquet")
-    assert read_preferences(tmp_path / "set.parquet").preferences == (PREFERENCE,)
+    assert read_preferences(tmp_path / "set.parquet").items == (PREFERENCE,)
 
 
 def test_columns_are_mapped_to_our_names(tmp_path: Path) -> None:
     path = write(tmp_path, {"ask": "How many days?", "good": "Thirty.", "bad": "Many."})
-    assert read_preferences(path, {"prompt": "ask", "chosen": "good", "rejected": "bad"}).preferences == (PREFERENCE,)
+    assert read_preferences(path, {"prompt": "ask", "chosen": "good", "rejected": "bad"}).items == (PREFERENCE,)
 
 
 OTHER = {"role": "user", "content": "How many hours?"}
@@ -103,7 +104,7 @@ def test_a_row_that_says_no_preference_is_rejected(
     tmp_path: Path, good: dict[str, Any], row: dict[str, Any], hint: str
 ) -> None:
     found = read_preferences(write(tmp_path, good, row, good))
-    assert (found.preferences, found.wheres) == ((PREFERENCE,) * 2, ("set.jsonl:1", "set.jsonl:3"))
+    assert (found.items, found.wheres) == ((PREFERENCE,) * 2, ("set.jsonl:1", "set.jsonl:3"))
     assert [rejected.where for rejected in found.rejected] == ["set.jsonl:2"] and hint in found.rejected[0].reason
 
 
@@ -137,6 +138,6 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 def test_both_ways_to_write_a_preference_mean_the_same(tmp_path: Path, asked: str, chosen: str, rejected: str) -> None:
     user = {"role": "user", "content": asked}
     apart = write(tmp_path, ROW, {"prompt": asked, "chosen": chosen, "rejected": rejected})
-    one = read_preferences(apart).preferences[1:]
+    one = read_preferences(apart).items[1:]
     two = read_preferences(write(tmp_path, WHOLE, {"chosen": [user, says(chosen)], "rejected": [user, says(rejected)]}))
-    assert one == two.preferences[1:] and len(one) == (chosen.strip() != rejected.strip())
+    assert one == two.items[1:] and len(one) == (chosen.strip() != rejected.strip())

@@ -59,7 +59,8 @@ def test_an_adapter_learns_a_corpus_and_what_it_forgets_is_measured(
     assert train(corpus, base=str(tiny_lm), general=general) == "models:/handbook-adapter/1"
     found = metrics()
     assert found["held_out.bits_per_byte.after"] < found["held_out.bits_per_byte.before"]
-    assert found["general.perplexity.before"] > 1 and found["general.perplexity.after"] > 1
+    before, after = (found[f"certificate.forgetting.perplexity_{when}"] for when in ("before", "after"))
+    assert before > 1 and after > 1 and found["certificate.forgetting.change"] == pytest.approx(after / before - 1)
     assert "held_out.loss" in found and found["train.steps"] > 0
 
 
@@ -67,7 +68,7 @@ def test_all_weights_can_be_trained_and_the_model_is_a_base(store: str, tiny_lm:
     uri = train(corpus, base=str(tiny_lm), general=general, method="full", learning_rate=1e-3)
     assert uri == "models:/handbook-base/1"
     certificate = json.loads((download(uri) / CERTIFICATE).read_text())
-    assert certificate["reload_difference"] == 0 and certificate["reload_greedy_equal"]
+    assert certificate["reload"]["logit_difference"] == 0 and certificate["reload"]["greedy_equal"]
     assert not [file for file in download(uri).rglob("*") if file.suffix in (".bin", ".pt", ".pkl")]
 
 

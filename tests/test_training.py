@@ -116,10 +116,11 @@ def test_examples_of_like_length_are_in_a_batch() -> None:
     assert max(spread) == 3
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.randoms(use_true_random=False))
+@given(picked=st.lists(st.integers(0, 9), min_size=1, max_size=4))
 def test_the_loss_is_that_of_the_whole_logits_row_by_row(
-    weights: Weights, tokenizer: Any, rows: list[Row], picked: list[int], random: Any
+    weights: Weights, tokenizer: Any, rows: list[Row], packed: bool, picked: list[int]
 ) -> None:
     model = load_trainable(weights, Method(name="full"), "float32", 0).eval()
     batch = [rows[i] for i in picked]
@@ -130,7 +131,7 @@ def test_the_loss_is_that_of_the_whole_logits_row_by_row(
             labelled = int((labels[:, 1:] != IGNORED).sum())
             total += float(model(input_ids=ids, labels=labels).loss) * labelled
             count += labelled
-        found = answer_loss(model, collate(batch, tokenizer.pad_token_id))
+        found = answer_loss(model, collate(batch, tokenizer.pad_token_id, packed))
     assert float(found) == pytest.approx(total / count, rel=1e-4)
 
 

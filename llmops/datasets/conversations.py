@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmops.datasets.rows import Format, checked_text, parse_rows, text_of
-from llmops.datasets.tables import Fields, RejectedRow
+from llmops.datasets.rows import Format, Parsed, checked_text, parse_rows, text_of
+from llmops.datasets.tables import Fields
 from llmops.errors import DataError
 from llmops.types import Conversation, Message
 
@@ -18,25 +17,14 @@ Render = Callable[[str, Sequence[str]], Message]
 _ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
 
-@dataclass(frozen=True)
-class Conversations:
-    """The conversations of a file; `wheres` has the "file:line" or "file:row N" of each."""
-
-    conversations: tuple[Conversation, ...]
-    wheres: tuple[str, ...]
-    rejected: tuple[RejectedRow, ...]
-    format: str
-
-
-def read_conversations(path: Path, render: Render, columns: Mapping[str, str] = {}) -> Conversations:
+def read_conversations(path: Path, render: Render, columns: Mapping[str, str] = {}) -> Parsed[Conversation]:
     """Read chat, ShareGPT, Alpaca, prompt-completion or our own examples; `columns` maps our names to the file's.
 
     Raises:
         DataError: the file can't be read, fits no format, lacks a column named, or holds no usable row.
         ConfigError: `columns` has a name that no format knows.
     """
-    parsed = parse_rows(path, columns, _formats(render))
-    return Conversations(parsed.items, parsed.wheres, parsed.rejected, parsed.format)
+    return parse_rows(path, columns, _formats(render))
 
 
 def _formats(render: Render) -> list[Format[Conversation]]:

@@ -1,10 +1,9 @@
 """Plain text to go on pretraining with: text files, or rows with a text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from llmops.datasets.rows import Format, parse_rows, refuse_none, text_of
+from llmops.datasets.rows import Format, Parsed, parse_rows, refuse_none, text_of
 from llmops.datasets.tables import RejectedRow
 from llmops.documents import folder
 from llmops.errors import ConfigError, DataError
@@ -12,16 +11,7 @@ from llmops.errors import ConfigError, DataError
 _SUFFIXES = (".txt", ".md")
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Texts as they are written; `wheres` has the file, "file:line" or "file:row N" of each."""
-
-    texts: tuple[str, ...]
-    wheres: tuple[str, ...]
-    rejected: tuple[RejectedRow, ...]
-
-
-def read_texts(path: Path, columns: Mapping[str, str] = {}) -> Texts:
+def read_texts(path: Path, columns: Mapping[str, str] = {}) -> Parsed[str]:
     """Read a .txt or .md file, a folder of them, or the rows of a file with a column `text`, which `columns` may map.
 
     Raises:
@@ -31,14 +21,13 @@ def read_texts(path: Path, columns: Mapping[str, str] = {}) -> Texts:
     if not path.exists():
         raise DataError(f"{str(path)!r} does not exist. Give a text file, a folder of them, or rows with a column 'text'.")
     if not path.is_dir() and path.suffix.lower() not in _SUFFIXES:
-        parsed = parse_rows(path, columns, [Format("text", ("text",), lambda fields: text_of(fields, "text"))])
-        return Texts(parsed.items, parsed.wheres, parsed.rejected)
+        return parse_rows(path, columns, [Format("text", ("text",), lambda fields: text_of(fields, "text"))])
     if columns:
         raise ConfigError(f"columns: {str(path)!r} is text without columns. Leave them out.")
     return _read_files(path)
 
 
-def _read_files(path: Path) -> Texts:
+def _read_files(path: Path) -> Parsed[str]:
     files, unread = folder.scan(path)
     texts: dict[str, str] = {}
     rejected = [RejectedRow(found.doc_id, found.reason) for found in unread]
@@ -48,7 +37,7 @@ def _read_files(path: Path) -> Texts:
         except DataError as error:
             rejected.append(RejectedRow(file.name, str(error)))
     refuse_none(path, len(texts), rejected)
-    return Texts(tuple(texts.values()), tuple(texts), tuple(rejected))
+    return Parsed(tuple(texts.values()), tuple(texts), tuple(rejected), "files")
 
 
 def _read_file(path: Path) -> str:

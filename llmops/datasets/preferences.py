@@ -1,35 +1,23 @@
 """Preferences: a better and a worse answer to the same messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from llmops.datasets.conversations import checked, turns_of
-from llmops.datasets.rows import Format, parse_rows
-from llmops.datasets.tables import Fields, RejectedRow
+from llmops.datasets.rows import Format, Parsed, parse_rows
+from llmops.datasets.tables import Fields
 from llmops.errors import DataError
 from llmops.types import Message, Preference
 
 
-@dataclass(frozen=True)
-class Preferences:
-    """The preferences of a file; `wheres` has the "file:line" or "file:row N" of each."""
-
-    preferences: tuple[Preference, ...]
-    wheres: tuple[str, ...]
-    rejected: tuple[RejectedRow, ...]
-    format: str
-
-
-def read_preferences(path: Path, columns: Mapping[str, str] = {}) -> Preferences:
+def read_preferences(path: Path, columns: Mapping[str, str] = {}) -> Parsed[Preference]:
     """Read prompt, chosen and rejected, or whole conversations as chosen and rejected that differ in the last message.
 
     Raises:
         DataError: the file can't be read, fits no format, lacks a column named, or holds no usable row.
         ConfigError: `columns` has a name other than prompt, chosen and rejected.
     """
-    parsed = parse_rows(path, columns, _FORMATS)
-    return Preferences(parsed.items, parsed.wheres, parsed.rejected, parsed.format)
+    return parse_rows(path, columns, _FORMATS)
 
 
 def _prompted(fields: Fields) -> Preference:

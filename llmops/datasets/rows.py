@@ -26,7 +26,7 @@ class Format(Generic[T]):
 
 @dataclass(frozen=True)
 class Parsed(Generic[T]):
-    """What was made of a file's rows; `wheres` has a "file:line" or "file:row N" for each item."""
+    """What was made of a file's rows; `wheres` has a "file:line", "file:row N" or, of text files, the file for each item."""
 
     items: tuple[T, ...]
     wheres: tuple[str, ...]

@@ -23,6 +23,7 @@ _NAMES = {
 
 def make_callbacks(schedule: Schedule, recipe: Recipe, report: Report, held_out: bool) -> list[Any]:
     """The callbacks of a trainer; only the first of several processes tells and seals."""
+    from accelerate import PartialState
     from transformers import EarlyStoppingCallback, TrainerCallback
 
     class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -42,6 +43,7 @@ def make_callbacks(schedule: Schedule, recipe: Recipe, report: Report, held_out:
 
     class Sealer(TrainerCallback):  # type: ignore[misc]
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            PartialState().wait_for_everyone()  # each process writes a part
             if state.is_world_process_zero:
                 checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 

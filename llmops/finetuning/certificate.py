@@ -1,4 +1,4 @@
-"""Proof that what was saved computes what was trained, read back from disk: the same tokens in, the same logits out."""
+"""Proof that what was saved computes what was trained, read back from disk: the same tokens in, the same answers out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,133 +7,193 @@ from typing import Any
 
 from llmops import digests
 from llmops.errors import ArtifactError
-from llmops.finetuning.method import Method
+from llmops.finetuning.forgetting import Forgetting
+from llmops.finetuning.merging import TOLERANCES
 from llmops.finetuning.tokens import IGNORED, Row
-from llmops.finetuning.trainable import load_base
+from llmops.finetuning.trainable import Trainable, load_base
 from llmops.models.adapter import read_identity
 from llmops.models.engine import base_identity, load_tokenizer
-from llmops.models.weights import Weights
 
-RELOAD_TOLERANCE = 1e-3  # logits, in the dtype of training
-MERGE_TOLERANCE = 1e-2  # logits, in float32: W + BA rounds otherwise than Wx + B(Ax)
+RELOAD_TOLERANCE = 1e-3  # of logits, in the dtype of training
 _GREEDY_TOKENS = 16
+_CHAT = [{"role": "user", "content": "How long is leave?"}, {"role": "assistant", "content": "Thirty days."}]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Token ids, and what the trained model says of them: any engine that serves it has to say the same.
+
+    `logprobs` are those of the tokens at `positions`, which were learned; `greedy_ids` go on from what stands before them.
+    """
+
+    input_ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    greedy_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far two forms of a model are apart on the probes: the largest differences of logits and of log-probabilities.
+
+    Logits may differ by `tolerance`; None is any difference, where the two are known to differ.
+    """
+
+    logit_difference: float
+    logprob_difference: float
+    greedy_equal: bool
+    tolerance: float | None
+
+
+@dataclass(frozen=True)
+class Template:
+    """How messages become tokens: the template, bytes that it renders, and the special tokens."""
+
+    digest: str
+    rendered_digest: str
+    special_tokens: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared, on the labelled tokens of some probes: the largest differences of logits, and greedy answers.
+    """What was compared. Of a whole model `effect`, `merge` and `merge_from_trained` are None.
 
-    `effect` is how far training moved the base's logits. The merged model is compared in float32 with base and adapter.
+    `effect` is how far training moved the base's logits; `reload` compares what was read back with the trained model,
+    `merge` the merged model with base and adapter, both in float32, and `merge_from_trained` with the trained model as it
+    was: in its dtype, and of QLoRA on a base in 4 bits, which no merge can equal.
     """
 
-    probes: int
-    tokens: int
-    effect: float
-    reload_difference: float
-    reload_greedy_equal: bool
-    merge_difference: float
-    merge_greedy_equal: bool
-    template_digest: str
-    special_tokens: dict[str, int]
-    reload_tolerance: float = RELOAD_TOLERANCE
-    merge_tolerance: float = MERGE_TOLERANCE
+    probes: tuple[Probe, ...]
+    template: Template
+    reload: Comparison
+    effect: float | None = None
+    merge: Comparison | None = None
+    merge_from_trained: Comparison | None = None
+    forgetting: Forgetting | None = None
 
 
-def certify_adapter(folder: Path, trained: Any, weights: Weights, method: Method, probes: Sequence[Row]) -> Certificate:
-    """Compare the trained model with the adapter read from `folder`, and that with its merge into the base.
+def certify(trained: Trainable, folder: Path, rows: Sequence[Row], forgetting: Forgetting | None = None) -> Certificate:
+    """Compare the trained model with what is read back from `folder`, and an adapter's merge into its base with both.
 
     Raises:
-        ArtifactError: they differ by more than the tolerances, aren't finite, or the adapter changes nothing.
+        ArtifactError: they differ by more than the tolerances, aren't finite, or an adapter changes nothing.
     """
-    from peft import PeftModel
-
-    tokenizer = load_tokenizer(weights)
-    read_identity(folder).check(base_identity(weights, tokenizer))
-    wanted, answers = _measure(trained, probes)
-    base = load_base(weights, str(trained.dtype).removeprefix("torch."), quantised=method.name == "qlora").to(trained.device)
-    plain, _ = _measure(base, probes)
-    found, found_answers = _measure(PeftModel.from_pretrained(base, str(folder)), probes)
-    del base
-    whole = PeftModel.from_pretrained(load_base(weights, "float32"), str(folder))
-    apart, apart_answers = _measure(whole, probes)
-    merged, merged_answers = _measure(whole.merge_and_unload(), probes)
-    certificate = Certificate(
-        probes=len(probes), tokens=len(wanted), effect=_difference(wanted, plain),
-        reload_difference=_difference(found, wanted), reload_greedy_equal=found_answers == answers,
-        merge_difference=_difference(merged, apart), merge_greedy_equal=merged_answers == apart_answers,
-        template_digest=digests.of_bytes(tokenizer.chat_template.encode()), special_tokens=_special_tokens(tokenizer),
-    )  # fmt: skip
-    _check(certificate)
+    wanted = _measure(trained.model, rows)
+    certificate = (_certify_model if trained.kind == "base" else _certify_adapter)(trained, folder, rows, wanted, forgetting)
+    _check(certificate, trained.kind)
     return certificate
 
 
 @dataclass(frozen=True)
-class ModelCertificate:
-    """What was compared of a whole model: the largest difference of logits, and the greedy answers."""
+class _Said:
+    """What a model says of rows: logits before each learned token, float32, (n, vocabulary); those tokens; answers."""
 
-    probes: int
-    tokens: int
-    reload_difference: float
-    reload_greedy_equal: bool
-    reload_tolerance: float = RELOAD_TOLERANCE
+    logits: Any
+    tokens: Any
+    greedy: list[list[int]]
 
-
-def certify_model(folder: Path, trained: Any, probes: Sequence[Row]) -> ModelCertificate:
-    """Compare the trained model with the one read from `folder`.
-
-    Raises:
-        ArtifactError: they differ by more than the tolerance, or aren't finite.
-    """
-    from transformers import AutoModelForCausalLM
-
-    wanted, answers = _measure(trained, probes)
-    found, found_answers = _measure(AutoModelForCausalLM.from_pretrained(folder, dtype=trained.dtype), probes)
-    certificate = ModelCertificate(len(probes), len(wanted), _difference(found, wanted), found_answers == answers)
-    if not certificate.reload_difference <= certificate.reload_tolerance or not certificate.reload_greedy_equal:
-        raise ArtifactError(
-            f"the saved model is not the trained one: logits differ by {certificate.reload_difference:.4g}, "
-            f"expected at most {certificate.reload_tolerance:g}. It was not registered."
-        )
-    return certificate
+    @property
+    def logprobs(self) -> Any:
+        return self.logits.log_softmax(-1).gather(-1, self.tokens[:, None])[:, 0]
 
 
-def _check(certificate: Certificate) -> None:
+def _certify_model(
+    trained: Trainable, folder: Path, rows: Sequence[Row], wanted: _Said, forgetting: Forgetting | None
+) -> Certificate:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    template = _template(trained.tokenizer, AutoTokenizer.from_pretrained(folder))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=trained.model.dtype).to(trained.model.device)
+    reload = _compare(_measure(model, rows), wanted, RELOAD_TOLERANCE)
+    return Certificate(_probes(rows, wanted), template, reload, forgetting=forgetting)
+
+
+def _certify_adapter(
+    trained: Trainable, folder: Path, rows: Sequence[Row], wanted: _Said, forgetting: Forgetting | None
+) -> Certificate:
+    from peft import PeftModel
+
+    weights, quantised = trained.weights, trained.method.name == "qlora"
+    tokenizer = load_tokenizer(weights, chat=False)
+    read_identity(folder).check(base_identity(weights, tokenizer))
+    dtype, device = str(trained.model.dtype).removeprefix("torch."), trained.model.device
+    base = load_base(weights, dtype, quantised)
+    base = base if quantised else base.to(device)
+    plain = _measure(base, rows)
+    found = _measure(PeftModel.from_pretrained(base, str(folder)), rows)
+    del base
+    whole = PeftModel.from_pretrained(load_base(weights, "float32").to(device), str(folder))
+    apart = _measure(whole, rows)
+    merged = _measure(whole.merge_and_unload(), rows)
+    return Certificate(
+        _probes(rows, wanted), _template(trained.tokenizer, tokenizer), _compare(found, wanted, RELOAD_TOLERANCE),
+        effect=_difference(wanted.logits, plain.logits), merge=_compare(merged, apart, TOLERANCES["float32"]),
+        merge_from_trained=_compare(merged, wanted, None if quantised else TOLERANCES[dtype]), forgetting=forgetting,
+    )  # fmt: skip
+
+
+def _check(certificate: Certificate, kind: str) -> None:
     found = certificate
-    if not found.effect < float("inf"):
+    if found.effect is not None and not found.effect < float("inf"):
         raise ArtifactError("the trained adapter gives logits that are not finite. Lower the learning rate.")
     if found.effect == 0:
         raise ArtifactError("the adapter changes nothing: its logits equal the base's. It was not registered.")
-    if not found.reload_difference <= found.reload_tolerance or not found.reload_greedy_equal:
+    if not _within(found.reload) or not found.reload.greedy_equal:
         raise ArtifactError(
-            f"the saved adapter is not the trained one: logits differ by {found.reload_difference:.4g}, expected at most "
-            f"{found.reload_tolerance:g}. It was not registered."
+            f"the saved {kind} is not the trained one: logits differ by {found.reload.logit_difference:.4g}, expected "
+            f"at most {found.reload.tolerance:g}. It was not registered."
         )
-    if not found.merge_difference <= found.merge_tolerance:
-        raise ArtifactError(
-            f"the adapter merged into its base computes something else: logits differ by {found.merge_difference:.4g}, "
-            f"expected at most {found.merge_tolerance:g}. It was not registered."
-        )
+    for merge in (found.merge, found.merge_from_trained):
+        if merge is not None and not _within(merge):
+            raise ArtifactError(
+                f"the adapter merged into its base computes something else: logits differ by {merge.logit_difference:.4g}, "
+                f"expected at most {merge.tolerance:g}. It was not registered."
+            )
 
 
-def _measure(model: Any, probes: Sequence[Row]) -> tuple[Any, list[list[int]]]:
-    """The logits before each labelled token, float32, shape (n, vocabulary), and the greedy answer to each probe."""
+def _within(comparison: Comparison) -> bool:
+    return comparison.tolerance is None or comparison.logit_difference <= comparison.tolerance
+
+
+def _measure(model: Any, rows: Sequence[Row]) -> _Said:
     import torch
 
     model.eval()
-    logits, answers = [], []
+    logits, tokens, greedy = [], [], []
     with torch.inference_mode():
-        for probe in probes:
-            ids = torch.tensor([probe["input_ids"]], device=model.device)
-            labelled = [i - 1 for i, label in enumerate(probe["labels"]) if label != IGNORED and i > 0]
-            keep = torch.tensor(labelled, device=model.device)
+        for row in rows:
+            ids = torch.tensor([row["input_ids"]], device=model.device)
+            keep = torch.tensor([place - 1 for place in _learned(row)], device=model.device)
             logits.append(model(input_ids=ids, logits_to_keep=keep, use_cache=False).logits[0].float().cpu())
-            prompt = ids[:, : labelled[0] + 1]
+            tokens.append(ids[0, keep + 1].cpu())
+            prompt = ids[:, : int(keep[0]) + 1]
             answered = model.generate(
                 input_ids=prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=_GREEDY_TOKENS,
                 pad_token_id=0,
             )  # fmt: skip
-            answers.append(answered[0, prompt.shape[1] :].tolist())
-    return torch.cat(logits), answers
+            greedy.append(answered[0, prompt.shape[1] :].tolist())
+    return _Said(torch.cat(logits), torch.cat(tokens), greedy)
+
+
+def _learned(row: Row) -> list[int]:
+    """The positions of the tokens that are learned, the first of a row apart: nothing comes before it."""
+    return [place for place, label in enumerate(row["labels"]) if label != IGNORED and place > 0]
+
+
+def _probes(rows: Sequence[Row], said: _Said) -> tuple[Probe, ...]:
+    logprobs = iter(said.logprobs.tolist())
+    return tuple(
+        Probe(
+            tuple(row["input_ids"]), tuple(places := _learned(row)), tuple(round(next(logprobs), 6) for _ in places),
+            tuple(answer),
+        )
+        for row, answer in zip(rows, said.greedy, strict=True)
+    )  # fmt: skip
+
+
+def _compare(found: _Said, wanted: _Said, tolerance: float | None) -> Comparison:
+    logits, logprobs = _difference(found.logits, wanted.logits), _difference(found.logprobs, wanted.logprobs)
+    return Comparison(logits, logprobs, found.greedy == wanted.greedy, tolerance)
 
 
 def _difference(found: Any, wanted: Any) -> float:
@@ -144,6 +204,21 @@ def _difference(found: Any, wanted: Any) -> float:
     return float((found - wanted).abs().max()) if finite else float("inf")
 
 
-def _special_tokens(tokenizer: Any) -> dict[str, int]:
+def _template(trained: Any, loaded: Any) -> Template:
+    """The template of the tokenizer that was read back; texts without one have digests of nothing.
+
+    Raises:
+        ArtifactError: it isn't that of training.
+    """
+    first, second = (_describe(tokenizer) for tokenizer in (trained, loaded))
+    if first != second:
+        raise ArtifactError("the tokenizer that is read back renders a chat otherwise than that of training. Train it anew.")
+    return second
+
+
+def _describe(tokenizer: Any) -> Template:
+    template = tokenizer.chat_template or ""
+    rendered = str(tokenizer.apply_chat_template(_CHAT, tokenize=False)) if template else ""
     names = [name for name in ("bos_token", "eos_token", "pad_token") if getattr(tokenizer, name) is not None]
-    return {name: int(getattr(tokenizer, f"{name}_id")) for name in names}
+    special = {name: int(getattr(tokenizer, f"{name}_id")) for name in names}
+    return Template(digests.of_bytes(template.encode()), digests.of_bytes(rendered.encode()), special)

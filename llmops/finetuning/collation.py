@@ -6,12 +6,21 @@ from typing import Any
 from llmops.finetuning.tokens import IGNORED, Row
 
 
-def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
-    """Pad on the left, so that answers end together and few columns need logits.
+def collate(rows: Sequence[Row], pad: int, packed: bool = False) -> dict[str, Any]:
+    """One batch of rows: padded to the longest, or packed into a single row without padding.
 
-    Returns input_ids, attention_mask and position_ids of shape (b, s), logits_to_keep, the k columns that come just before
-    a labelled one in any row, and labels of shape (b, k), what comes next there; -100 outside an answer.
+    Returns input_ids, labels and position_ids of shape (b, s); logits_to_keep, the k columns that come just before a labelled
+    one in any row; and shift_labels of shape (b, k), what comes next there. Labels are -100 outside an answer. Padded batches
+    have attention_mask, (b, s), too, and their padding on the left, so that answers end together and few columns need logits.
+    In a packed batch b is 1 and positions begin anew with each row, by which transformers keeps rows from seeing each other.
     """
+    batch = _packed(rows) if packed else _padded(rows, pad)
+    following = batch["labels"][:, 1:]
+    columns = (following != IGNORED).any(dim=0).nonzero()[:, 0]
+    return {**batch, "logits_to_keep": columns, "shift_labels": following[:, columns]}
+
+
+def _padded(rows: Sequence[Row], pad: int) -> dict[str, Any]:
     import torch
 
     width = max(len(row["input_ids"]) for row in rows)
@@ -22,11 +31,17 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, Any]:
         ids[i, start:], labels[i, start:] = torch.tensor(row["input_ids"]), torch.tensor(row["labels"])
         labels[i, start] = IGNORED  # nothing comes before the first token
         mask[i, start:] = 1
-    columns = (labels[:, 1:] != IGNORED).any(dim=0).nonzero()[:, 0]
-    return {
-        "input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
-        "labels": labels[:, 1:][:, columns], "logits_to_keep": columns,
-    }  # fmt: skip
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask, "position_ids": positions}
+
+
+def _packed(rows: Sequence[Row]) -> dict[str, Any]:
+    import torch
+
+    ids = torch.tensor([[token for row in rows for token in row["input_ids"]]])
+    labels = torch.tensor([[label for row in rows for label in (IGNORED, *row["labels"][1:])]])
+    positions = torch.cat([torch.arange(len(row["input_ids"])) for row in rows])
+    return {"input_ids": ids, "labels": labels, "position_ids": positions[None]}
 
 
 def answer_loss(model: Any, batch: dict[str, Any], labels_in_step: Any = None) -> Any:
@@ -36,9 +51,9 @@ def answer_loss(model: Any, batch: dict[str, Any], labels_in_step: Any = None) -
     """
     from torch.nn.functional import cross_entropy
 
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "shift_labels")}
     logits = model(**inputs, use_cache=False).logits
-    labels = batch["labels"]
+    labels = batch["shift_labels"]
     total = cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
     count = (labels != IGNORED).sum() if labels_in_step is None else labels_in_step
     return total / max(int(count), 1)

@@ -23,7 +23,7 @@ def merge(weights: Weights, adapter: Path, folder: Path, dtype: str) -> float:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    tokenizer = load_tokenizer(weights)
+    tokenizer = load_tokenizer(weights, chat=False)
     read_identity(adapter).check(base_identity(weights, tokenizer))
     model = PeftModel.from_pretrained(load_base(weights, "float32"), str(adapter)).eval()
     ids = torch.tensor([tokenizer(_PROBE)["input_ids"]])

@@ -1,11 +1,12 @@
 """Training data made ready: tokenised, what can't be learned from left out with its reason, a share held out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from llmops.datasets.rows import Parsed
 from llmops.datasets.tables import RejectedRow
 from llmops.errors import DataError
 from llmops.finetuning.tokens import IGNORED, Pair, Row, count_tokens
@@ -29,20 +30,20 @@ class Prepared(Generic[Example]):
 
 
 def prepare(
-    items: Sequence[Item], wheres: Sequence[str], rejected: Sequence[RejectedRow], tokenise: Callable[[Item], Example],
-    stops: set[int], special: set[int], max_tokens: int, held_out: float, seed: int,
+    parsed: Parsed[Item], tokenise: Callable[[Item], Example], stops: set[int], special: set[int], max_tokens: int,
+    max_rejected: float, held_out: float, seed: int,
 ) -> Prepared[Example]:  # fmt: skip
     """Tokenise items; leave out those that are too long or hold nothing to learn. An example is never cut.
 
     `stops` are the tokens that end an answer, `special` those that aren't text; `held_out` is the share to measure on.
 
     Raises:
-        DataError: nothing is left, or answers don't end with a token that stops.
+        DataError: nothing is left, or a share of more than `max_rejected` is left out.
     """
     rows: list[Example] = []
-    out = list(rejected)
+    out = list(parsed.rejected)
     too_long = 0
-    for item, where in zip(items, wheres, strict=True):
+    for item, where in zip(parsed.items, parsed.wheres, strict=True):
         try:
             row = tokenise(item)
             _check(row, stops, special)
@@ -54,9 +55,14 @@ def prepare(
             out.append(RejectedRow(where, f"it has {count_tokens(row)} tokens, more than max_tokens={max_tokens}."))
             continue
         rows.append(row)
+    reasons, count = "; ".join(f"{each.where}: {each.reason}" for each in out[:3]), len(out) + len(rows)
     if not rows:
-        reasons = "; ".join(f"{each.where}: {each.reason}" for each in out[:3])
         raise DataError(f"there is no example to train on. {reasons}")
+    if len(out) > max_rejected * count:
+        raise DataError(
+            f"{len(out)} of {count} examples can't be trained on, expected at most a share of {max_rejected:g} "
+            f"(max_rejected). {reasons}"
+        )
     measured = _choose(len(rows), held_out, seed)
     return Prepared(
         tuple(row for i, row in enumerate(rows) if i not in measured),

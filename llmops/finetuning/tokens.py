@@ -1,5 +1,6 @@
 """Conversations and preferences as token ids, rendered exactly as an engine asks, with labels on the answers only."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypedDict, final
 
@@ -7,6 +8,8 @@ from llmops.errors import DataError
 from llmops.types import Conversation, Message, Preference
 
 IGNORED = -100  # a label that no loss counts
+_MARK = re.compile(r"<\|[^<>|\s]+\|>|<(?:start|end)_of_turn>|</?s>|\[/?INST\]")  # what templates delimit turns with
+_CHAT = (Message("system", "Be brief."), Message("user", "How long is leave?"), Message("assistant", "Thirty days."))
 
 
 @final
@@ -31,6 +34,14 @@ def count_tokens(example: Row | Pair) -> int:
     if "prompt_ids" in example:
         return 2 * len(example["prompt_ids"]) + len(example["chosen_ids"]) + len(example["rejected_ids"])
     return len(example["input_ids"])
+
+
+def as_row(example: Row | Pair) -> Row:
+    """An example as a conversation: of a pair, the prompt with the better answer."""
+    if "prompt_ids" not in example:
+        return example
+    ids = [*example["prompt_ids"], *example["chosen_ids"]]
+    return Row(input_ids=ids, labels=[*[IGNORED] * len(example["prompt_ids"]), *example["chosen_ids"]])
 
 
 def conversation_row(conversation: Conversation, tokenizer: Any) -> Row:
@@ -72,6 +83,19 @@ def preference_pair(preference: Preference, tokenizer: Any) -> Pair:
     starts = [_last_answer(row["labels"]) for row in rows]
     chosen, rejected = (row["input_ids"][start:] for row, start in zip(rows, starts, strict=True))
     return Pair(prompt_ids=rows[0]["input_ids"][: starts[0]], chosen_ids=chosen, rejected_ids=rejected)
+
+
+def describe_template(tokenizer: Any) -> str:
+    """Whether the marks that the chat template writes are single tokens, in words; others are read as text."""
+    try:
+        text = _render(_CHAT, tokenizer, prompting=False)
+    except DataError:  # a template that takes no system message
+        text = _render(_CHAT[1:], tokenizer, prompting=False)
+    marks = dict.fromkeys(_MARK.findall(text))
+    spelt = [mark for mark in marks if len(_ids(mark, tokenizer)) != 1]
+    if spelt:
+        return f"{', '.join(spelt)}: no tokens of their own in this base, but spelt as text"
+    return f"special tokens known: {', '.join(marks) or 'none'}"
 
 
 def _last_answer(labels: Sequence[int]) -> int:

@@ -1,5 +1,6 @@
 """The model that is trained: a base, and on it a new adapter or one that is trained further."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,21 @@ from llmops.errors import ConfigError
 from llmops.finetuning.method import Method
 from llmops.models.engine import resolve_dtype
 from llmops.models.weights import Weights
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A model in training, with the tokenizer it reads by, the weights it began as, and how it is trained."""
+
+    model: Any
+    tokenizer: Any
+    weights: Weights
+    method: Method
+
+    @property
+    def kind(self) -> str:
+        """What comes of it: an "adapter", or a "base" where all weights are trained."""
+        return "base" if self.method.name == "full" else "adapter"
 
 
 def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adapter: Path | None = None) -> Any:

@@ -53,7 +53,7 @@ def train(
     trainer = AnswerTrainer(
         model=model, args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}), processing_class=tokenizer,
         train_dataset=_dataset(rows).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
-        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, recipe.packs),
         callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
     )  # fmt: skip
     return _run(trainer, folder, schedule)
@@ -69,7 +69,10 @@ def train_preferences(
 
     Raises:
         LLMOpsError: as `train`.
+        ConfigError: pairs are to be packed, which TRL does not do.
     """
+    if recipe.packing == "yes":
+        raise ConfigError("packing is 'yes', which preferences don't take. Set packing=auto.")
     from trl import DPOConfig, DPOTrainer
 
     class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
@@ -87,7 +90,8 @@ def train_preferences(
         callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
     )  # fmt: skip
     training = _run(trainer, folder, schedule)
-    model.delete_adapter("ref")  # TRL's copy of what it started from
+    if "ref" in getattr(model, "peft_config", {}):
+        model.delete_adapter("ref")  # TRL's copy of what it started from
     return training
 
 

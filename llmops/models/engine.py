@@ -43,7 +43,8 @@ def resolve_dtype(name: str) -> str:
 
 
 def base_identity(weights: Weights, tokenizer: Any) -> BaseIdentity:
-    template, words = (digests.of_bytes(text.encode()) for text in (tokenizer.chat_template, _tokenizer_text(tokenizer)))
+    texts = (tokenizer.chat_template or "", _tokenizer_text(tokenizer))
+    template, words = (digests.of_bytes(text.encode()) for text in texts)
     return BaseIdentity(weights.source, weights.digest, template, words, weights.revision)
 
 
@@ -52,16 +53,16 @@ def _tokenizer_text(tokenizer: Any) -> str:
     return str(fast.to_str()) if fast is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
 
 
-def load_tokenizer(weights: Weights) -> Any:
-    """Load a chat model's tokenizer; one without a padding token pads with the end of the turn.
+def load_tokenizer(weights: Weights, chat: bool = True) -> Any:
+    """Load a tokenizer; one without a padding token pads with the end of the turn.
 
     Raises:
-        WeightsError: it has no chat template.
+        WeightsError: it is for a `chat`, and has no chat template.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights.folder)
-    if not tokenizer.chat_template:
+    if chat and not tokenizer.chat_template:
         raise WeightsError(f"{weights.source!r} has no chat template: it is no instruction-tuned model. Use one that is.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

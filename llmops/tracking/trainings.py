@@ -14,8 +14,16 @@ from llmops import digests
 from llmops.errors import LLMOpsError
 from llmops.files import open_workplace
 from llmops.finetuning.callbacks import Report
+from llmops.finetuning.certificate import certify
+from llmops.finetuning.forgetting import Forgetting
+from llmops.finetuning.saving import save
+from llmops.finetuning.tokens import Row
+from llmops.finetuning.trainable import Trainable
+from llmops.finetuning.training import Training
+from llmops.models.adapter import read_identity
 from llmops.models.cache import cache_folder
 from llmops.tracking import steps
+from llmops.tracking.flavor import log_folder
 from llmops.tracking.run import progress_bar, start_step
 
 CHECKPOINTS = "checkpoints"
@@ -80,3 +88,40 @@ def _log_histogram(lengths: Sequence[int], limit: int) -> None:
     axes.set(xlabel="tokens of an example", ylabel="examples")
     axes.legend()
     mlflow.log_figure(figure, "lengths.png")
+
+
+def register_trained(
+    trained: Trainable, training: Training, app: str, folder: Path, probes: Sequence[Row], shown: Mapping[str, Any],
+    forgetting: Forgetting | None,
+) -> str:  # fmt: skip
+    """Save what was trained, certify it, and register it as a version of `<app>-adapter` or `<app>-base`; return its URI.
+
+    Raises:
+        ArtifactError: what was saved, or what the store gives back, is not what was trained.
+    """
+    save(trained, folder)
+    certificate = asdict(certify(trained, folder, probes, forgetting))
+    mlflow.log_metrics({f"train.{name}": value for name, value in asdict(training).items()})
+    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
+    method = trained.method
+    about = {"method": method.name} | dict(shown)
+    if trained.kind == "adapter":
+        about |= {"rank": method.rank, "targets": method.targets, "variant": method.variant}
+        about |= {f"base_{name}": value for name, value in asdict(read_identity(folder)).items()}
+    else:
+        about["made_from"] = trained.weights.source
+    digest = digests.of_folder(folder)
+    version = log_folder(trained.kind, folder, f"{app}-{trained.kind}", digest, about, certificate=certificate)
+    steps.log_outputs({trained.kind: version.uri})
+    return version.uri
+
+
+def _numbers(certificate: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """What of a certificate is a number, by its path: merge.logit_difference and so on."""
+    found: dict[str, float] = {}
+    for name, value in certificate.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float):
+            found[prefix + name] = float(value)
+    return found
