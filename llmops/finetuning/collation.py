@@ -9,10 +9,11 @@ from llmops.finetuning.tokens import IGNORED, Row
 def collate(rows: Sequence[Row], pad: int, packed: bool = False) -> dict[str, Any]:
     """One batch of rows: padded to the longest, or packed into a single row without padding.
 
-    Returns input_ids, labels and position_ids of shape (b, s); logits_to_keep, the k columns that come just before a labelled
-    one in any row; and shift_labels of shape (b, k), what comes next there. Labels are -100 outside an answer. Padded batches
-    have attention_mask, (b, s), too, and their padding on the left, so that answers end together and few columns need logits.
-    In a packed batch b is 1 and positions begin anew with each row, by which transformers keeps rows from seeing each other.
+    Returns input_ids, labels and position_ids of shape (b, s); logits_to_keep, the k columns that come just before a
+    labelled one in any row; and shift_labels of shape (b, k), what comes next there. Labels are -100 outside an answer.
+    Padded batches have attention_mask, (b, s), too, and their padding on the left, so that answers end together and few
+    columns need logits. In a packed batch b is 1 and positions begin anew with each row, by which transformers keeps rows
+    from seeing each other.
     """
     batch = _packed(rows) if packed else _padded(rows, pad)
     following = batch["labels"][:, 1:]
