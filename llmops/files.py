@@ -41,10 +41,13 @@ def write_whole(file: Path, text: str) -> None:
 
 
 @contextmanager
-def open_workplace(folder: Path) -> Iterator[Path]:
+def open_workplace(folder: Path, alone: bool = False) -> Iterator[Path]:
     """Lend the folder in which something is made; what a kill left in `scratch` is cleared, the rest is kept.
 
     While another process works there, the next one gets the folder beside it.
+
+    Raises:
+        LLMOpsError: it is to be `alone` there, and another process works in the folder.
     """
     number = 0
     while True:
@@ -56,6 +59,8 @@ def open_workplace(folder: Path) -> Iterator[Path]:
             break
         except BlockingIOError:
             os.close(lock)
+            if alone:
+                raise LLMOpsError(f"another process is at the same work (in {folder}). Wait for it, or end it.") from None
             number += 1
     try:
         shutil.rmtree(place / "scratch", ignore_errors=True)
@@ -77,12 +82,26 @@ def told_when_full(folder: Path, kept: str) -> Iterator[None]:
     """
     try:
         yield
+    except LLMOpsError:
+        raise
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not full and not _FULL.search(str(error)):
+        if not any(map(_says_full, _with_causes(error))):
             raise
         raise LLMOpsError(f"no space left on a disk ({folder}, or the store's). Free some and run again: {kept}.") from error
 
 
-# faiss and pyarrow; numpy's tofile; SQLite; torch
-_FULL = re.compile("No space left|Disk quota exceeded|requested and [0-9]+ written|disk is full|failed writing file")
+# faiss and pyarrow; numpy's tofile; SQLite; torch, twice
+_FULL = re.compile(
+    "No space left|Disk quota exceeded|requested and [0-9]+ written|disk is full|failed writing file|iostream error"
+)
+
+
+def _says_full(error: BaseException) -> bool:
+    return (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or bool(_FULL.search(str(error)))
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those in whose handling it was raised: torch closes a file it couldn't write and fails again."""
+    while error is not None:
+        yield error
+        error = error.__context__

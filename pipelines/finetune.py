@@ -5,9 +5,11 @@ python -m pipelines.finetune --examples chats.jsonl --method qlora --targets all
 torchrun --nproc_per_node 2 -m pipelines.finetune --micro_batch 4
 """
 
-import shutil
+import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,6 @@ from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights
 from llmops.tracking.run import start_step
 from llmops.tracking.trainings import (
-    CHECKPOINTS,
     is_first_process,
     log_preflight,
     make_report,
@@ -90,36 +91,40 @@ def main(config: FinetuneConfig) -> str:
         tokenizer = load_tokenizer(weights)
         data, overlaps = _read(config, objective, weights, tokenizer)
         before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
-        model = load_trainable(weights, method, config.dtype, config.seed, before)
-        trained = Trainable(model, tokenizer, weights, method)
+        load = partial(load_trainable, weights, method, config.dtype, config.seed, before)
+        trained = Trainable(load(), tokenizer, weights, method)
         first = is_first_process()
         if first:
             _preflight(config, recipe, data, overlaps, trained)
         general = read_general(config.general, trained) if first else None
         training = objective.train(
-            model, tokenizer, data.rows, data.held_out, recipe, workplace / CHECKPOINTS, make_report("finetune")
+            trained.model, tokenizer, data.rows, data.held_out, recipe, workplace.checkpoints, make_report("finetune")
         )
         if not first:
             return ""
+        trained = trained.made_whole(training.state, load)
         probes = [as_row(row) for row in data.rows[:3]]
         shown = {"objective": config.objective, "prompt_digest": prompt.digest}
-        forgotten = general and general.compare(model)
-        uri = register_trained(trained, training, config.app, workplace / "scratch" / "made", probes, shown, forgotten)
-        shutil.rmtree(workplace / CHECKPOINTS, ignore_errors=True)
+        forgotten = general and general.compare(trained.model)
+        uri = register_trained(trained, training, config.app, workplace.scratch / "made", probes, shown, forgotten)
     print(f"{len(data.rows)} examples, {training.tokens} tokens in {training.seconds:.0f} s -> {uri}")
     return uri
 
 
 def _in_two_stages(config: FinetuneConfig) -> str:
     """Train on the corpus, or take what was made of it, and then train that further on the examples."""
-    whole = config.method == "full"
-    with start_step("finetune", config):
+    kind = "base" if config.method == "full" else "adapter"
+    with start_step("finetune", config) if is_first_process() else nullcontext():
         shared = {field.name for field in fields(PretrainConfig)} & {field.name for field in fields(config)} - _OWN
         domain = PretrainConfig(**{name: getattr(config, name) for name in shared})
-        done = steps.find_reusable(pretrain.identity(domain))
-        uri = next(iter(steps.read_outputs(done).values())) if done else pretrain.main(domain)
-        made = main(replace(config, corpus="", **{"base" if whole else "adapter": uri}))
-        steps.log_outputs({"base" if whole else "adapter": made})
+        key = pretrain.identity(domain)
+        if not steps.find_reusable(key):
+            pretrain.main(domain)
+        while not (done := steps.find_reusable(key)):  # the first process may still be registering it
+            time.sleep(1)
+        made = main(replace(config, corpus="", **{kind: steps.read_outputs(done)[kind]}))
+        if made:
+            steps.log_outputs({kind: made})
     return made
 
 

@@ -4,9 +4,9 @@ mlflow run . -e pretrain --env-manager local -P corpus=models:/handbook-index/1
 python -m pipelines.pretrain --corpus books --base scratch --architecture examples/handbook/mini.yaml --epochs 8
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -36,7 +36,6 @@ from llmops.retrieval.texts import document_texts
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights, load_index
 from llmops.tracking.trainings import (
-    CHECKPOINTS,
     is_first_process,
     log_preflight,
     make_report,
@@ -99,27 +98,27 @@ def main(config: PretrainConfig) -> str:
     with start_training("pretrain", config, identity) as workplace:
         method, recipe = config.to_method(), config.to_recipe()
         corpus = _read(config)
-        weights = _base(config, corpus, workplace / "scratch" / "base")
+        weights = _base(config, corpus, workplace.scratch / "base")
         tokenizer = load_tokenizer(weights, chat=False)
         rows, held_out = (
             text_rows(texts, tokenizer, config.max_tokens) if texts else [] for texts in (corpus.texts, corpus.held_out)
         )
         before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
-        model = load_trainable(weights, method, config.dtype, config.seed, before)
-        trained = Trainable(model, tokenizer, weights, method)
+        load = partial(load_trainable, weights, method, config.dtype, config.seed, before)
+        trained = Trainable(load(), tokenizer, weights, method)
         first = is_first_process()
         if first:
             _preflight(config, recipe, corpus, rows, trained)
             _measure(config, corpus, trained, "before")
         general = read_general("" if config.from_scratch else config.general, trained) if first else None
-        training = train(model, tokenizer, rows, held_out, recipe, workplace / CHECKPOINTS, make_report("pretrain"))
+        training = train(trained.model, tokenizer, rows, held_out, recipe, workplace.checkpoints, make_report("pretrain"))
         if not first:
             return ""
+        trained = trained.made_whole(training.state, load)
         _measure(config, corpus, trained, "after")
-        forgotten = general and general.compare(model)
+        forgotten = general and general.compare(trained.model)
         shown = {"corpus": config.corpus}
-        uri = register_trained(trained, training, config.app, workplace / "scratch" / "made", rows[:3], shown, forgotten)
-        shutil.rmtree(workplace / CHECKPOINTS, ignore_errors=True)
+        uri = register_trained(trained, training, config.app, workplace.scratch / "made", rows[:3], shown, forgotten)
     print(f"{len(corpus.texts)} texts, {training.tokens} tokens in {training.seconds:.0f} s -> {uri}")
     return uri
 

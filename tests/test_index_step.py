@@ -225,7 +225,13 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_uses_its_embeddings(store:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("11997 requested and 11232 written"), RuntimeError("database or disk is full"), OSError(122, "quota")]
+    "error",
+    [
+        OSError("11997 requested and 11232 written"),
+        RuntimeError("database or disk is full"),
+        OSError(122, "quota"),
+        RuntimeError("basic_ios::clear: iostream error"),
+    ],
 )
 def test_libraries_say_in_their_own_words_that_a_disk_is_full(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(LLMOpsError, match="no space left on a disk"), told_when_full(tmp_path, "all is kept"):

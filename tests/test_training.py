@@ -228,6 +228,19 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
     assert last is not None and last.name == "checkpoint-2"
 
 
+def test_a_disk_that_fills_at_a_checkpoint_is_one_line_and_training_goes_on_from_the_one_before(
+    weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
+) -> None:
+    def fill(step: int, total: int, metrics: dict[str, float]) -> None:
+        if step == 3:
+            (tmp_path / "checkpoint-4").mkdir()
+            (tmp_path / "checkpoint-4" / "optimizer.pt").symlink_to("/dev/full")
+
+    with pytest.raises(LLMOpsError, match="no space left on a disk .* the last whole checkpoint is kept"):
+        tuned(weights, tokenizer, rows, tmp_path, report=fill)
+    assert tuned(weights, tokenizer, rows, tmp_path)[1].resumed_from == 2
+
+
 @pytest.mark.parametrize("name", ["lora", "qlora", "full"])
 @pytest.mark.parametrize("variant", ["plain", "dora+rslora"])
 def test_each_method_trains_what_it_says(

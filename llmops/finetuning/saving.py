@@ -18,6 +18,7 @@ def save(trained: Trainable, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template says nothing
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = trained.weights.source
+    config |= {name: sorted(value) for name, value in config.items() if name == "target_modules" and isinstance(value, list)}
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_identity(folder, base_identity(trained.weights, trained.tokenizer))
 

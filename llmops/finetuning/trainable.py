@@ -1,6 +1,7 @@
 """The model that is trained: a base, and on it a new adapter or one that is trained further."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ class Trainable:
     def kind(self) -> str:
         """What comes of it: an "adapter", or a "base" where all weights are trained."""
         return "base" if self.method.name == "full" else "adapter"
+
+    def made_whole(self, state: dict[str, Any] | None, load: Callable[[], Any]) -> "Trainable":
+        """The same with a model that is loaded anew and takes `state`, where training left this one in parts."""
+        if state is None:
+            return self
+        import torch
+
+        model = load()
+        model.load_state_dict(state)
+        return replace(self, model=model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
 
 
 def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adapter: Path | None = None) -> Any:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ from llmops.finetuning.tokens import Pair, Row, count_tokens
 
 @dataclass(frozen=True)
 class Training:
-    """What a training came to: steps done, the step it went on from, tokens seen (no padding), seconds of this process."""
+    """What a training came to: steps done, the step it went on from, tokens seen (no padding), seconds of this process.
+
+    `state` is None where the model was trained in place. Where processes shared it (FSDP) each is left with a part of it,
+    and the first has all weights here, by name.
+    """
 
     steps: int
     resumed_from: int
     tokens: int
     seconds: float
+    state: dict[str, Any] | None = None
 
 
 def train(
@@ -99,6 +105,7 @@ def _run(trainer: Any, folder: Path, schedule: Schedule) -> Training:
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)  # `report` says the same
+    _know_numbered_processors()
     with trainer.accelerator.main_process_first():
         start = checkpoints.newest(folder)
     started = time.perf_counter()
@@ -106,7 +113,16 @@ def _run(trainer: Any, folder: Path, schedule: Schedule) -> Training:
         result = trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.eval()
     steps, resumed_from = result.global_step, int(start.name.rpartition("-")[2]) if start else 0
-    return Training(steps, resumed_from, schedule.tokens(steps), time.perf_counter() - started)
+    state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    return Training(steps, resumed_from, schedule.tokens(steps), time.perf_counter() - started, state)
+
+
+@cache
+def _know_numbered_processors() -> None:
+    """Let torch load onto "cpu:1", as accelerate calls the processor of the second process."""
+    from torch.serialization import register_package
+
+    register_package(99, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None)
 
 
 def _finite(loss: Any, trainer: Any) -> Any:

@@ -2,17 +2,19 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 
 from llmops import digests
 from llmops.errors import LLMOpsError
-from llmops.files import open_workplace
+from llmops.files import open_workplace, told_when_full
 from llmops.finetuning.callbacks import Report
 from llmops.finetuning.certificate import certify
 from llmops.finetuning.forgetting import Forgetting
@@ -26,32 +28,46 @@ from llmops.tracking import steps
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.run import progress_bar, start_step
 
-CHECKPOINTS = "checkpoints"
-
 
 def is_first_process() -> bool:
     """Whether this is the process that keeps the records, of those that `torchrun` or `accelerate launch` started."""
     return os.environ.get("RANK", "0") == "0"
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """Where a training works: folders for its checkpoints, which a kill leaves, and for what nobody needs after."""
+
+    checkpoints: Path
+    scratch: Path
+
+
 @contextmanager
-def start_training(name: str, config: Any, identify: Callable[[Any], str]) -> Iterator[Path]:
+def start_training(name: str, config: Any, identify: Callable[[Any], str]) -> Iterator[Workplace]:
     """Lend the workplace of a step that trains, within the step's run.
 
-    The workplace belongs to the step's identity: the same command finds the checkpoints that a killed one left.
+    The workplace belongs to the step's identity: the same command finds the checkpoints that a killed one left; those of a
+    finished one are removed. Of several processes the first has the run, and each has a scratch folder of its own.
+
+    Raises:
+        LLMOpsError: the same training is under way in several processes, which can't move to another folder one by one.
     """
+    processes = os.environ.get("WORLD_SIZE", "1")
     try:
         key = identify(config)
     except LLMOpsError:
-        with start_step(name, config):
+        with start_step(name, config) if is_first_process() else nullcontext():
             raise
-    place = cache_folder() / "training" / digests.of_data([key, os.environ.get("WORLD_SIZE", "1")])[:16]
+    place = cache_folder() / "training" / digests.of_data([key, processes])[:16]
     if not is_first_process():
-        yield place
+        with TemporaryDirectory() as scratch:
+            yield Workplace(place / "checkpoints", Path(scratch))
         return
-    with open_workplace(place) as workplace, start_step(name, config, workplace):
+    kept = told_when_full(place, "the last whole checkpoint is kept")
+    with open_workplace(place, alone=processes != "1") as workplace, start_step(name, config, workplace), kept:
         mlflow.set_tag(steps.KEY_TAG, key)
-        yield workplace
+        yield Workplace(workplace / "checkpoints", workplace / "scratch")
+        shutil.rmtree(workplace / "checkpoints", ignore_errors=True)
 
 
 def make_report(label: str) -> Report:
@@ -101,7 +117,8 @@ def register_trained(
     """
     save(trained, folder)
     certificate = asdict(certify(trained, folder, probes, forgetting))
-    mlflow.log_metrics({f"train.{name}": value for name, value in asdict(training).items()})
+    done = {name: float(getattr(training, name)) for name in ("steps", "resumed_from", "tokens", "seconds")}
+    mlflow.log_metrics({f"train.{name}": value for name, value in done.items()})
     mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
     method = trained.method
     about = {"method": method.name} | dict(shown)
