@@ -14,8 +14,8 @@ import pytest
 from benchmarks import report
 from benchmarks.data import Page, read_pages, read_squad
 from benchmarks.measure import cpu_seconds, on_one_core, peak_mb, reset_peak, resident_mb, timed
-from benchmarks.reindexing import SENTENCE, revise
-from benchmarks.retrieval import RetrievalBenchmark, main
+from benchmarks.retrieval.__main__ import RetrievalBenchmark, main
+from benchmarks.retrieval.reindexing import SENTENCE, revise
 from llmops.errors import DataError
 
 ROOT = Path(__file__).parent.parent

@@ -7,15 +7,13 @@
 DIR holds the data sets that benchmarks/data.py describes. The file is written anew after each section, whole.
 """
 
-import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, indexing, langchain, measure, memory, quality, reindexing, report, searching
-from benchmarks.machine import machine_facts
+from benchmarks import data, measure, sections
+from benchmarks.retrieval import indexing, langchain, memory, quality, reindexing, searching
+from benchmarks.sections import Section
 from llmops import step
 from llmops.errors import ConfigError
 
@@ -58,48 +56,19 @@ def memory_section(config: RetrievalBenchmark) -> dict[str, Any]:
     return memory.measure(Path(config.data), config.backend, config.memory_chunks)
 
 
-SECTIONS: dict[str, tuple[Callable[[RetrievalBenchmark], dict[str, Any]], tuple[str, ...]]] = {
-    "quality": (quality_section, (*data.SCIFACT, data.SQUAD)),
-    "index": (index_section, (data.DOCS,)),
-    "reindex": (reindex_section, (data.DOCS,)),
-    "search": (search_section, ()),
-    "memory": (memory_section, (data.DOCS,)),
+SECTIONS = {
+    "quality": Section(quality_section, (*data.SCIFACT, data.SQUAD)),
+    "index": Section(index_section, (data.DOCS,), langchain.check),
+    "reindex": Section(reindex_section, (data.DOCS,), langchain.check),
+    "search": Section(search_section),
+    "memory": Section(memory_section, (data.DOCS,)),
 }
-"""Section -> what it does and the data it needs."""
 
 
 def main(config: RetrievalBenchmark) -> None:
-    """Run the sections one after the other, each in processes of its own."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # models are on disk; a look at the hub would cost time
-    names = _check(config)
-    results: dict[str, Any] = {"machine": machine_facts(), "seconds": {}}
-    for name in names:
-        print(f"{name} ...", flush=True)
-        started = time.perf_counter()
-        found = SECTIONS[name][0](config)
-        results["seconds"][name] = round(time.perf_counter() - started, 1)
-        results |= found
-        report.write(Path(config.json), results)
-        print(report.table(found), f"  took {results['seconds'][name]:,.0f} s", sep="\n", flush=True)
-    print(f"results -> {config.json}")
-
-
-def _check(config: RetrievalBenchmark) -> list[str]:
-    """The sections to run, once it is sure that nothing they need is missing.
-
-    Raises:
-        LLMOpsError: a section is unknown, or a data set or package is missing.
-    """
-    names = [name.strip() for name in config.only.split(",") if name.strip()]
-    if unknown := set(names) - set(SECTIONS):
-        raise ConfigError(f"unknown section {', '.join(sorted(unknown))}. Known: {', '.join(SECTIONS)}.")
-    folder = step.existing_folder(config.data, "the benchmark's data folder")
-    step.existing_folder(str(Path(config.json).parent), "the folder of --json")
-    data.check(folder, [file for name in names for file in SECTIONS[name][1]])
+    """Run the sections asked for."""
     _sizes(config.sizes)
-    if {"index", "reindex"} & set(names):
-        langchain.check()
-    return names
+    sections.run(SECTIONS, config)
 
 
 def _sizes(text: str) -> list[int]:

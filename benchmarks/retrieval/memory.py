@@ -4,9 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.building import build, first_pages, load_embedder, write_corpus
 from benchmarks.data import read_pages
 from benchmarks.measure import on_one_core, peak_mb, reset_peak, resident_mb
+from benchmarks.retrieval.building import build, first_pages, load_embedder, write_corpus
 from llmops.documents.splitter import Splitting
 from llmops.retrieval.index import VectorIndex
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.building import build, first_pages, kept_passages, load_embedder, weights, write_corpus
 from benchmarks.data import Page, read_pages
-from benchmarks.langchain import LangChain
 from benchmarks.measure import timed
+from benchmarks.retrieval.building import build, first_pages, kept_passages, load_embedder, weights, write_corpus
+from benchmarks.retrieval.langchain import LangChain
 from llmops.documents.splitter import Splitting
 from llmops.retrieval.index import VectorIndex
 

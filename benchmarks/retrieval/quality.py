@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.building import load_embedder
 from benchmarks.data import Judged, read_scifact, read_squad
+from benchmarks.retrieval.building import load_embedder
 from llmops.evaluation.ranking import ndcg_at, query_scores
 from llmops.evaluation.statistics import paired_difference
 from llmops.retrieval.embedder import Embedder

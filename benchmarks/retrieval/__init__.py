@@ -1,0 +1,1 @@
+"""Retrieval beside LangChain, full rebuilds and published figures."""
