@@ -41,6 +41,18 @@ class Page:
     text: str
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question on a paragraph of an article; no `answers` means that the paragraph doesn't hold one."""
+
+    question_id: str
+    question: str
+    answers: tuple[str, ...]
+    article: str
+    paragraph_id: str
+    paragraph: str
+
+
 def check(data: Path, names: Sequence[str]) -> None:
     """Make sure that files are there before any work is done.
 
@@ -78,6 +90,21 @@ def read_squad(data: Path) -> Judged:
             queries |= {question["id"]: question["question"] for question in answered}
             qrels |= {question["id"]: {name: 1} for question in answered}
     return Judged(passages, queries, qrels)
+
+
+def read_asked(data: Path) -> list[Asked]:
+    """The questions of SQuAD 2, answerable and not, each with its paragraph."""
+    content = json.loads((data / SQUAD).read_text(encoding="utf-8"))
+    return [
+        Asked(
+            question["id"], question["question"].strip(),
+            tuple(sorted({answer["text"] for answer in question["answers"]} if not question["is_impossible"] else ())),
+            article["title"], f"{article['title']}#{number}", paragraph["context"],
+        )
+        for article in content["data"]
+        for number, paragraph in enumerate(article["paragraphs"])
+        for question in paragraph["qas"]
+    ]  # fmt: skip
 
 
 def read_pages(data: Path, longest: int = _FULL_PAGE, seed: int = 0) -> list[Page]:

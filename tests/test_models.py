@@ -258,6 +258,22 @@ def reference(model: Any, folder: Path, request: GenerationRequest) -> Completio
     return Completion(text, length, len(row) - stopped, "stop" if stopped else "length")
 
 
+@pytest.mark.parametrize("requests", BATCHES.values(), ids=BATCHES)
+def test_an_answers_score_is_the_sum_of_its_tokens_log_probabilities(
+    engine: TransformersEngine, tiny_lm: Path, requests: list[GenerationRequest]
+) -> None:
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_lm), AutoModelForCausalLM.from_pretrained(tiny_lm).eval()
+    said = tokenizer("I don't know", add_special_tokens=False)["input_ids"]
+    wanted = []
+    for request in requests:
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([[*prompt, *said]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        wanted.append(float(logprobs[range(len(said)), said].sum()))
+    assert engine.score(requests, "I don't know") == pytest.approx(wanted, abs=1e-3)
+
+
 def test_answers_come_in_the_order_of_the_questions(engine: TransformersEngine) -> None:
     requests = [ask(text, max_new_tokens=limit) for limit in (3, 9) for text in UNEVEN]
     backwards = engine.generate(requests[::-1])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,21 +114,16 @@ class TransformersEngine:
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
         """Answer requests in batches of up to `batch_size`, those of like length together.
 
-        A prompt is never cut; batches hold one adapter and one token limit.
+        A prompt is never cut.
         """
-        prompts = [self._encode(request) for request in requests]
-        order = sorted(range(len(requests)), key=lambda i: (_group(requests[i]), len(prompts[i])))
         completions: list[Completion | None] = [None] * len(requests)
         done = 0
-        while done < len(order):
-            group = _group(requests[order[done]])
-            batch = [i for i in order[done : done + self.batch_size] if _group(requests[i]) == group]
-            answers = self._generate_batch([prompts[i] for i in batch], requests[batch[0]])
-            for i, completion in zip(batch, answers, strict=True):
+        for batch, prompts in self._batches(requests):
+            for i, completion in zip(batch, self._generate_batch(prompts, requests[batch[0]]), strict=True):
                 completions[i] = completion
             done += len(batch)
             if progress:
-                progress("answering", done, len(order))
+                progress("answering", done, len(requests))
         return [completion for completion in completions if completion is not None]
 
     def _encode(self, request: GenerationRequest) -> list[int]:
@@ -136,17 +131,59 @@ class TransformersEngine:
         encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return list(encoded["input_ids"])
 
-    def _generate_batch(self, prompts: list[list[int]], request: GenerationRequest) -> list[Completion]:
-        """Decode greedily. What all prompts begin with is computed once; the rest of each is padded on its left."""
+    def score(self, requests: Sequence[GenerationRequest], answer: str) -> list[float]:
+        """The log-probability, in nats, that the answer to each request begins with `answer`."""
         import torch
 
-        stop, pad = _stop_tokens(self._tokenizer, self._model.generation_config), self._tokenizer.pad_token_id
+        said = list(self._tokenizer(answer, add_special_tokens=False)["input_ids"])
+        scores = [0.0] * len(requests)
+        for batch, prompts in self._batches(requests):
+            ids, mask, shared = self._padded([[*prompt, *said] for prompt in prompts], keep=len(said) + 1)
+            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
+            with torch.inference_mode(), self._adapter(requests[batch[0]].adapter):
+                logits = self._model(
+                    input_ids=ids[:, shared:], attention_mask=mask, position_ids=positions, logits_to_keep=len(said) + 1,
+                    past_key_values=self._prefix(ids[:1, :shared], len(batch)),
+                ).logits[:, :-1]  # fmt: skip
+            logprobs = logits.float().log_softmax(-1).gather(-1, ids[:, -len(said) :, None]).sum((1, 2))
+            for i, logprob in zip(batch, logprobs.tolist(), strict=True):
+                scores[i] = logprob
+        return scores
+
+    def _batches(self, requests: Sequence[GenerationRequest]) -> Iterator[tuple[list[int], list[list[int]]]]:
+        """Requests of one adapter and token limit, by their places, with their prompts; those of like length together."""
+        prompts = [self._encode(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (_group(requests[i]), len(prompts[i])))
+        done = 0
+        while done < len(order):
+            group = _group(requests[order[done]])
+            batch = [i for i in order[done : done + self.batch_size] if _group(requests[i]) == group]
+            yield batch, [prompts[i] for i in batch]
+            done += len(batch)
+
+    def _padded(self, prompts: list[list[int]], keep: int = 1) -> tuple[Any, Any, int]:
+        """Ids and mask, each of shape (b, s), and how many first columns all prompts share; the rest is padded on its left.
+
+        Of each prompt the last `keep` tokens are never among the shared ones.
+        """
+        import torch
+
+        pad = self._tokenizer.pad_token_id
         shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
-        shared = min(shared, min(map(len, prompts)) - 1)  # each prompt keeps a token to start from
+        shared = max(0, min(shared, min(map(len, prompts)) - keep))
         width = max(map(len, prompts))
         rows = [[*p[:shared], *[pad] * (width - len(p)), *p[shared:]] for p in prompts]
         seen = [[*[1] * shared, *[0] * (width - len(p)), *[1] * (len(p) - shared)] for p in prompts]
         ids, mask = (torch.tensor(values, device=self._model.device) for values in (rows, seen))
+        return ids, mask, shared
+
+    def _generate_batch(self, prompts: list[list[int]], request: GenerationRequest) -> list[Completion]:
+        """Decode greedily. What all prompts begin with is computed once."""
+        import torch
+
+        stop, pad = _stop_tokens(self._tokenizer, self._model.generation_config), self._tokenizer.pad_token_id
+        ids, mask, shared = self._padded(prompts)
+        width = ids.shape[1]
         with torch.inference_mode(), self._adapter(request.adapter):
             output = self._model.generate(
                 input_ids=ids, attention_mask=mask, past_key_values=self._prefix(ids[:1, :shared], len(prompts)),
