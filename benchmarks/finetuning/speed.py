@@ -1,7 +1,7 @@
 """Useful tokens per CPU-second of our training, of the Trainer of most tutorials, and of a bare loop on ideal batches.
 
-Useful are the tokens of examples; padding is none. Each contender trains the same adapter, on the same examples, in a process
-of its own on one core; its first step, in which kernels are made, isn't timed, nor is loading.
+Useful are the tokens of examples; padding is none. Each contender trains the same adapter, on the same examples, in a
+process of its own on one core; its first step, in which kernels are made, isn't timed, nor is loading.
 """
 
 import time
@@ -61,7 +61,7 @@ def _ours(data: Path, steps: int, seed: int) -> float:
 
 
 def _padded(data: Path, steps: int, seed: int) -> float:
-    """transformers' Trainer with peft in fp32, every example padded to max_length, as its defaults and tutorials have it."""
+    """transformers' Trainer with peft in fp32, every example padded to max_length, as most tutorials have it."""
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, default_data_collator
 
@@ -84,7 +84,8 @@ def _padded(data: Path, steps: int, seed: int) -> float:
                 output_dir=folder, num_train_epochs=1, per_device_train_batch_size=settings.micro_batch,
                 gradient_accumulation_steps=settings.batch_size // settings.micro_batch, seed=seed, use_cpu=True,
                 learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=settings.warmup_steps,
-                report_to=[], save_strategy="no", disable_tqdm=True, logging_strategy="no", train_sampling_strategy="sequential",
+                report_to=[], save_strategy="no", disable_tqdm=True, logging_strategy="no",
+                train_sampling_strategy="sequential",
             ),
         ).train()  # fmt: skip
     return sum(len(row["input_ids"]) for row in rows[settings.batch_size :]) / (seconds[-1] - seconds[0])
@@ -109,7 +110,9 @@ def _bare(data: Path, steps: int, seed: int) -> float:
     stride = max(1, len(batches) // ((steps + 1) * per_step))
     batches = batches[::stride][: (steps + 1) * per_step]  # short and long ones as they come among all
     model = load_trainable(resolve_weights(BASE), METHOD, settings.dtype, seed).train()
-    optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=settings.learning_rate)
+    optimiser = torch.optim.AdamW(
+        [weight for weight in model.parameters() if weight.requires_grad], lr=settings.learning_rate
+    )
     started, tokens = 0.0, 0
     for number, batch in enumerate(batches):
         if number == per_step:

@@ -1,9 +1,10 @@
 """Intervals for means and for paired differences, by bootstrap over questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from llmops.errors import DataError
 
@@ -53,3 +54,15 @@ def paired_difference(left: Mapping[str, float], right: Mapping[str, float], see
             "Evaluate both on one question file."
         )
     return mean_interval([left[question_id] - right[question_id] for question_id in left], seed)
+
+
+def cluster_resamples(clusters: Sequence[str], seed: int = 0) -> Iterator[npt.NDArray[np.float64]]:
+    """How often each question is in a resample of whole clusters, for each of 10,000 of them (Field & Welsh 2007).
+
+    Questions of one cluster, such as those on one paragraph, are alike, so that they come together or not at all.
+    """
+    groups = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    size = int(groups.max()) + 1
+    chance = np.random.default_rng(seed)
+    for _ in range(RESAMPLES):
+        yield np.bincount(chance.integers(size, size=size), minlength=size)[groups].astype(np.float64)

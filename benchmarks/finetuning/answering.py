@@ -1,0 +1,169 @@
+"""Does training answer better than the base shown examples, and does it know better when the paragraph holds no answer?
+
+Answers: token F1 of answerable questions, 0 where the model abstains. Abstention: questions are refused where the
+log-probability of "I don't know" is above a threshold, set so that at most a quarter of the answerable questions of the same
+set is refused, for each contender alike and anew in every resample; the share of unanswerable ones refused then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.data import Asked
+from benchmarks.finetuning.recipe import BASE, MAX_TOKENS, METHOD, recipe
+from benchmarks.finetuning.squad import Split, choose_shots, read_split, request, to_rows
+from benchmarks.measure import apart
+from llmops.chains.prompt import ABSTENTION, is_abstention
+from llmops.evaluation.metrics import exact_match, token_f1
+from llmops.evaluation.statistics import cluster_resamples
+from llmops.finetuning.saving import save
+from llmops.finetuning.trainable import Trainable, load_trainable
+from llmops.finetuning.training import train
+from llmops.models.engine import TransformersEngine, load_tokenizer
+from llmops.models.weights import resolve_weights
+from llmops.types import Message
+
+SHOTS = (0, 2, 4)
+REFUSED = 0.25
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One contender's answers by question: scores and what it abstains from, in the order of the questions."""
+
+    f1: Numbers
+    exact: Numbers
+    refused: Numbers  # 1 where the answer is an abstention
+    certainty: Numbers  # log-probability of abstaining
+
+    @property
+    def answers(self) -> dict[str, Numbers]:
+        return {"f1": self.f1, "exact": self.exact, "refused": self.refused}
+
+
+def measure(data: Path, seeds: int, examples: int, choosing: int, held_out: int) -> dict[str, Any]:
+    """Train `seeds` adapters, and compare their mean with the base's best number of shots.
+
+    `examples` caps the conversations trained on; `choosing` and `held_out` cap the questions of each kind asked; 0 is all.
+    """
+    split = read_split(data)
+    asked = some(split.held_out, held_out)
+    chosen = apart(_choose_shots, split, some(split.choosing, choosing))
+    base = {count: apart(_ask_base, split, asked, count) for count in {chosen["f1"], chosen["abstention"], 0}}
+    tuned = [apart(_tune_and_ask, split, asked, seed, examples) for seed in range(seeds)]
+    return summarise(asked, base, chosen, tuned)
+
+
+def some(asked: Sequence[Asked], each: int) -> list[Asked]:
+    """`each` answerable and unanswerable questions, by chance that is always the same; 0 is all of them."""
+    order = np.random.default_rng(0).permutation(len(asked))
+    kinds = [[asked[i] for i in order if bool(asked[i].answers) == answerable] for answerable in (True, False)]
+    return [question for kind in kinds for question in (kind[:each] if each else kind)]
+
+
+def _choose_shots(split: Split, asked: list[Asked]) -> dict[str, int]:
+    """The number of shots that is best for answering, and that for abstaining, on articles that are not measured on."""
+    found = {count: _ask_base(split, asked, count) for count in SHOTS}
+    has = answerable(asked)
+    return {
+        "f1": max(SHOTS, key=lambda count: found[count].f1[has].mean()),
+        "abstention": max(SHOTS, key=lambda count: abstention(found[count].certainty[None], has)),
+    }
+
+
+def answerable(asked: Sequence[Asked]) -> npt.NDArray[np.bool_]:
+    return np.array([bool(question.answers) for question in asked])
+
+
+def _ask_base(split: Split, asked: list[Asked], count: int) -> Answered:
+    engine = TransformersEngine(resolve_weights(BASE), "auto")
+    return ask(engine, asked, choose_shots(split.train, count, 0))
+
+
+def _tune_and_ask(split: Split, asked: list[Asked], seed: int, examples: int) -> Answered:
+    weights = resolve_weights(BASE)
+    tokenizer, settings = load_tokenizer(weights), recipe(seed)
+    rows = to_rows(split.train, tokenizer, MAX_TOKENS, seed)
+    model = load_trainable(weights, METHOD, settings.dtype, seed)
+    with TemporaryDirectory() as name:
+        train(model, tokenizer, rows[: examples or None], [], settings, Path(name) / "checkpoints", lambda *_: None)
+        save(Trainable(model, tokenizer, weights, METHOD), Path(name) / "adapter")
+        engine = TransformersEngine(weights, "auto")
+        return ask(engine, asked, adapter=engine.load_adapter(Path(name) / "adapter"))
+
+
+def ask(
+    engine: TransformersEngine, asked: Sequence[Asked], shots: Sequence[Message] = (), adapter: str | None = None
+) -> Answered:
+    requests = [request(question, shots, adapter) for question in asked]
+    texts = [completion.text for completion in engine.generate(requests)]
+    pairs = list(zip(texts, asked, strict=True))
+    return Answered(
+        f1=np.array([0.0 if is_abstention(text) else token_f1(text, question.answers) for text, question in pairs]),
+        exact=np.array([0.0 if is_abstention(text) else exact_match(text, question.answers) for text, question in pairs]),
+        refused=np.array([float(is_abstention(text)) for text in texts]),
+        certainty=np.array(engine.score(requests, ABSTENTION)),
+    )  # fmt: skip
+
+
+def abstention(certainties: Numbers, has: npt.NDArray[np.bool_], counts: Numbers | None = None) -> float:
+    """The share of unanswerable questions refused when at most a quarter of the answerable ones is.
+
+    `certainties` has a row for each of several models, shape (m, n), whose shares are averaged; `counts` says how often each
+    question is in a resample.
+    """
+    counts = np.ones(certainties.shape[1]) if counts is None else counts
+    shares = []
+    for certainty in certainties:
+        order = np.argsort(-certainty[has], kind="stable")
+        allowed = np.cumsum(counts[has][order]) <= REFUSED * counts[has].sum()
+        kept = certainty[has][order][~allowed]
+        threshold = kept[0] if len(kept) else -np.inf
+        shares.append(float(counts[~has][certainty[~has] > threshold].sum() / counts[~has].sum()))
+    return float(np.mean(shares))
+
+
+def summarise(
+    asked: Sequence[Asked], base: Mapping[int, Answered], chosen: Mapping[str, int], tuned: Sequence[Answered]
+) -> dict[str, Any]:
+    """Figures of both, and the 95 % intervals of the gains: a bootstrap over paragraphs, whose questions come together."""
+    has = answerable(asked)
+    paragraphs = [question.paragraph_id for question in asked]
+    shown, certain = base[chosen["f1"]], base[chosen["abstention"]]
+    f1 = np.mean([one.f1 for one in tuned], axis=0)
+    certainties = np.stack([one.certainty for one in tuned])
+    gains: dict[str, list[float]] = {"f1_answerable_gain": [], "abstention_gain": []}
+    for counts in cluster_resamples(paragraphs):
+        gains["f1_answerable_gain"].append(float(np.average((f1 - shown.f1)[has], weights=counts[has])))
+        refused = (abstention(rows, has, counts) for rows in (certainties, certain.certainty[None]))
+        gains["abstention_gain"].append(next(refused) - next(refused))
+    intervals = {name: np.quantile(values, (0.025, 0.975)).tolist() for name, values in gains.items()}
+    return {
+        "f1_answerable_base": float(shown.f1[has].mean()), "f1_answerable_tuned": float(f1[has].mean()),
+        "f1_answerable_gain": float((f1 - shown.f1)[has].mean()),
+        "abstention_base": abstention(certain.certainty[None], has), "abstention_tuned": abstention(certainties, has),
+        "abstention_gain": abstention(certainties, has) - abstention(certain.certainty[None], has),
+        **{f"{name}_{end}": bounds[i] for name, bounds in intervals.items() for i, end in enumerate(("low", "high"))},
+        "shots_for_f1": chosen["f1"], "shots_for_abstention": chosen["abstention"],
+        "answering_questions": {"answerable": int(has.sum()), "unanswerable": int((~has).sum())},
+        "answering_paragraphs": len(set(paragraphs)),
+        "answering_rows": {
+            **{f"{count} shots": _row(one, has) for count, one in sorted(base.items())},
+            **{f"adapter, seed {seed}": _row(one, has) for seed, one in enumerate(tuned)},
+            "always I don't know": {"f1": 0.0, "exact": 0.0, "refused": 1.0, "refused_rightly": 1.0, "abstention": REFUSED},
+        },
+    }  # fmt: skip
+
+
+def _row(answered: Answered, has: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """What a contender's own answers come to, and what its certainty of abstaining is good for."""
+    return {
+        **{name: float(values[has].mean()) for name, values in answered.answers.items()},
+        "refused_rightly": float(answered.refused[~has].mean()), "abstention": abstention(answered.certainty[None], has),
+    }  # fmt: skip
