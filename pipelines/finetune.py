@@ -192,10 +192,10 @@ def _preflight(
 def _load(config: FinetuneConfig, recipe: Recipe, data: Prepared[Any], longest: int) -> Load:
     dtype = resolve_dtype(config.dtype)
     if config.objective == "preference":
-        return Load(2 * config.micro_batch, longest, dtype=dtype, chunked=True)
+        return Load(2 * config.micro_batch, longest, dtype=dtype, chunked=True, masked=True)
     labelled = config.micro_batch * max(sum(label != IGNORED for label in row["labels"]) for row in data.rows)
     rows = 1 if recipe.packs else config.micro_batch
-    return Load(rows, config.micro_batch * longest // rows, labelled, dtype)
+    return Load(rows, config.micro_batch * longest // rows, labelled, dtype, masked=recipe.packs)
 
 
 if __name__ == "__main__":

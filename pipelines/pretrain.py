@@ -159,7 +159,9 @@ def _base(config: PretrainConfig, corpus: Corpus, folder: Path) -> Weights:
 def _preflight(config: PretrainConfig, recipe: Recipe, corpus: Corpus, rows: Sequence[Row], trained: Trainable) -> None:
     lengths = sorted(len(row["input_ids"]) for row in rows)
     tokens = sum(lengths) * config.epochs
-    load = Load(config.micro_batch, lengths[-1], dtype=resolve_dtype(config.dtype))
+    dtype = resolve_dtype(config.dtype)
+    together = 1 if recipe.packs else config.micro_batch
+    load = Load(together, config.micro_batch * lengths[-1] // together, dtype=dtype, masked=recipe.packs)
     speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
     facts = {
         "texts": f"{len(corpus.texts)} to train on, {len(corpus.held_out)} held out, {len(corpus.rejected)} left out",

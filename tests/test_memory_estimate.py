@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from llmops.errors import ConfigError
-from llmops.finetuning.collation import answer_loss
+from llmops.finetuning.collation import answer_loss, collate
 from llmops.finetuning.method import Method
+from llmops.finetuning.tokens import IGNORED, Row
 from llmops.planning.activations import kept_bytes, model_to_count
 from llmops.planning.memory import Load, Memory, estimate_memory
 from llmops.planning.sizes import attach
@@ -40,16 +41,14 @@ def peak_of_steps(model: Any, loss: Callable[[], Any]) -> int:
     return max(grown) + sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
-def random_batch(batch_size: int, tokens: int, answer: int) -> dict[str, Any]:
-    """As `collate` makes it, of rows that end with `answer` labels; the first row is padded."""
+def random_batch(batch_size: int, tokens: int, answer: int, packed: bool) -> dict[str, Any]:
+    """Rows that end with `answer` labels."""
     import torch
 
-    ids, mask = torch.randint(0, WORDS, (batch_size, tokens)), torch.ones(batch_size, tokens, dtype=torch.long)
-    mask[0, : tokens // 4] = 0
-    return {
-        "input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
-        "labels": ids[:, -answer:], "logits_to_keep": torch.arange(tokens - answer - 1, tokens - 1),
-    }  # fmt: skip
+    rows = []
+    for ids in torch.randint(0, WORDS, (batch_size, tokens)).tolist():
+        rows.append(Row(input_ids=ids, labels=[*[IGNORED] * (tokens - answer), *ids[-answer:]]))
+    return collate(rows, pad=0, packed=packed)
 
 
 @pytest.mark.parametrize(("method", "dtype", "checkpointing"), [
@@ -61,8 +60,9 @@ def random_batch(batch_size: int, tokens: int, answer: int) -> dict[str, Any]:
     (Method(name="full"), "float32", False),
 ])  # fmt: skip
 @pytest.mark.parametrize(("batch_size", "tokens", "answer"), [(2, 64, 16), (8, 64, 4), (2, 256, 4)])
+@pytest.mark.parametrize("packed", [False, True])
 def test_the_estimate_is_close_to_the_peak_of_real_steps(
-    method: Method, dtype: str, checkpointing: bool, batch_size: int, tokens: int, answer: int
+    method: Method, dtype: str, checkpointing: bool, batch_size: int, tokens: int, answer: int, packed: bool
 ) -> None:
     import torch
     from peft import get_peft_model
@@ -75,9 +75,10 @@ def test_the_estimate_is_close_to_the_peak_of_real_steps(
         model.enable_input_require_grads()
     if method.name != "full":
         model = get_peft_model(model, method.peft_config(config))
-    batch = random_batch(batch_size, tokens, answer)
+    batch = random_batch(batch_size, tokens, answer, packed)
     real = peak_of_steps(model.train(), lambda: answer_loss(model, batch))
-    found = estimate_memory(config, method, Load(batch_size, tokens, batch_size * answer, dtype, checkpointing))
+    shape = (1, batch_size * tokens) if packed else (batch_size, tokens)
+    found = estimate_memory(config, method, Load(*shape, batch_size * answer, dtype, checkpointing, masked=packed))
     assert 1 / 1.25 < found.total / real < 1.25
     assert found.weights == sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
@@ -95,7 +96,7 @@ def test_the_logits_of_the_preference_loss_are_those_of_trls_chunk(dtype: str) -
     model = get_peft_model(model, method.peft_config(config)).train()
     ids = torch.randint(0, WORDS, (4, 64))
     real = peak_of_steps(model, lambda: model(input_ids=ids, labels=ids, fused_lm_head=True).loss)
-    found = estimate_memory(config, method, Load(4, 64, dtype=dtype, chunked=True))
+    found = estimate_memory(config, method, Load(4, 64, dtype=dtype, chunked=True, masked=True))
     assert found.logits / found.total > 0.7
     assert 0.9 < found.total / real < 1.1
 
@@ -117,13 +118,13 @@ def test_a_layer_of_a_llama_with_adapters_keeps_what_adds_up_by_hand() -> None:
         + 3 * HIDDEN + HEADS  # queries, keys and values; attention's output is o's input; its log-sums
         + 3 * INNER  # gate, up, and gate's activation
     )  # fmt: skip
-    mask = batch_size * tokens * tokens
 
-    def kept(layers: int) -> int:
+    def kept(layers: int, masked: bool) -> int:
         config = llama(num_hidden_layers=layers)
-        return kept_bytes(attach(model_to_count(config, "float32"), config, Method(rank=rank)), batch_size, tokens)
+        return kept_bytes(attach(model_to_count(config, "float32", masked), config, Method(rank=rank)), batch_size, tokens)
 
-    assert kept(3) - kept(2) == 4 * (batch_size * tokens * per_token + mask)
+    assert kept(3, False) - kept(2, False) == 4 * batch_size * tokens * per_token
+    assert kept(3, True) - kept(2, True) == 4 * (batch_size * tokens * per_token + batch_size * tokens * tokens)
 
 
 def test_checkpointing_and_training_upper_layers_alone_keep_less_and_half_precision_too() -> None:

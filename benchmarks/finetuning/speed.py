@@ -11,6 +11,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from benchmarks.finetuning.recipe import BASE, METHOD, recipe
 from benchmarks.finetuning.squad import read_split, to_rows
 from benchmarks.measure import on_one_core
@@ -40,17 +42,18 @@ def measure(data: Path, rounds: int, steps: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rows(data: Path, seed: int) -> tuple[list[Row], Any]:
+def _rows(data: Path, steps: int, seed: int) -> tuple[list[Row], Any]:
+    """The examples of the first steps in the order in which all would be trained on."""
     weights = resolve_weights(BASE)
-    tokenizer = load_tokenizer(weights)
-    return to_rows(read_split(data).train, tokenizer, PADDED_TO, seed), tokenizer
+    tokenizer, settings = load_tokenizer(weights), recipe(seed)
+    rows = to_rows(read_split(data).train, tokenizer, PADDED_TO, seed)
+    order = training_order([len(row["input_ids"]) for row in rows], settings.micro_batch, settings.epochs, seed)
+    return [rows[i] for i in order[: (steps + 1) * settings.batch_size]], tokenizer
 
 
 def _ours(data: Path, steps: int, seed: int) -> float:
-    rows, tokenizer = _rows(data, seed)
+    rows, tokenizer = _rows(data, steps, seed)
     settings = recipe(seed)
-    count = (steps + 1) * settings.batch_size
-    rows = rows[:count]
     lengths = [len(row["input_ids"]) for row in rows]
     schedule = Schedule(training_order(lengths, settings.micro_batch, settings.epochs, seed), lengths, settings.batch_size)
     seconds: list[float] = []
@@ -65,9 +68,8 @@ def _padded(data: Path, steps: int, seed: int) -> float:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, default_data_collator
 
-    rows, tokenizer = _rows(data, seed)
+    rows, tokenizer = _rows(data, steps, seed)
     settings = recipe(seed)
-    rows = rows[: (steps + 1) * settings.batch_size]
     base = AutoModelForCausalLM.from_pretrained(resolve_weights(BASE).folder)
     model = get_peft_model(base, METHOD.peft_config(base.config))
     seconds: list[float] = []
@@ -103,12 +105,12 @@ def _bare(data: Path, steps: int, seed: int) -> float:
     """A loop of forward, backward and step in PyTorch with our arithmetic, on batches of examples that are equally long."""
     import torch
 
-    rows, tokenizer = _rows(data, seed)
     settings = recipe(seed)
+    rows, tokenizer = _rows(data, 10_000, seed)  # all of them
     batches = list(_ideal_batches(rows, settings.micro_batch))
     per_step = settings.batch_size // settings.micro_batch
-    stride = max(1, len(batches) // ((steps + 1) * per_step))
-    batches = batches[::stride][: (steps + 1) * per_step]  # short and long ones as they come among all
+    places = np.linspace(0, len(batches) - 1, (steps + 1) * per_step).round().astype(int)
+    batches = [batches[place] for place in places]  # short and long ones as they come among all
     model = load_trainable(resolve_weights(BASE), METHOD, settings.dtype, seed).train()
     optimiser = torch.optim.AdamW(
         [weight for weight in model.parameters() if weight.requires_grad], lr=settings.learning_rate

@@ -12,8 +12,10 @@ from llmops.planning.sizes import empty_model
 ATTENTION = "llmops-kept-by-attention"
 
 
-def model_to_count(config: Any, dtype: str) -> Any:
+def model_to_count(config: Any, dtype: str, masked: bool = False) -> Any:
     """An empty model whose attention keeps what fused kernels keep: queries, keys, values, mask and output, no scores.
+
+    There is a mask where it is `masked`: where attention takes more than the order of tokens into account.
 
     Raises:
         ConfigError: its attention can't be replaced.
@@ -23,22 +25,24 @@ def model_to_count(config: Any, dtype: str) -> Any:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     def attention(module: Any, query: Any, key: Any, value: Any, mask: Any, **_: Any) -> tuple[Any, None]:
-        shared = query.shape[1] // key.shape[1]  # with padding, torch's kernels take one key per query head
+        shared = query.shape[1] // key.shape[1]  # torch's kernels take one key per query head
         key, value = (states.repeat_interleave(shared, dim=1) if shared > 1 else states for states in (key, value))
         fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        output, _log_sums = fused(query, key, value, attn_mask=torch.zeros_like(mask, dtype=query.dtype))
+        added = torch.zeros_like(mask, dtype=query.dtype) if masked else None
+        output, _log_sums = fused(query, key, value, is_causal=not masked, attn_mask=added)
         return output.transpose(1, 2).contiguous(), None
 
-    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, sdpa_mask)
+    name = f"{ATTENTION}-masked" if masked else ATTENTION
+    ALL_ATTENTION_FUNCTIONS.register(name, attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(name, sdpa_mask)
     try:
-        return empty_model(config, dtype, attn_implementation=ATTENTION)
+        return empty_model(config, dtype, attn_implementation=name)
     except KeyError as error:
         raise _uncountable(config) from error
 
 
 def kept_bytes(model: Any, batch_size: int, tokens: int) -> int:
-    """Bytes that a model from `model_to_count` keeps of a padded batch in training, its weights and logits left out.
+    """Bytes that a model from `model_to_count` keeps of a batch in training, its weights and logits left out.
 
     Raises:
         ConfigError: its layers need numbers, as the routers of some mixtures of experts do.

@@ -25,7 +25,8 @@ class Load:
     """What goes through the model at once: `batch_size` sequences, padded to `tokens`; a preference pair is two of them.
 
     `labelled` counts the positions of the batch that need logits; None is all of them. With `chunked` the loss is TRL's, as
-    for preferences: logits come in chunks, and of every position unless there is a `gpu`.
+    for preferences: logits come in chunks, and of every position unless there is a `gpu`. Batches are `masked` where rows
+    are packed, and by TRL.
     """
 
     batch_size: int
@@ -34,6 +35,7 @@ class Load:
     dtype: str = "float32"
     checkpointing: bool = False
     chunked: bool = False
+    masked: bool = False
     gpu: bool = False
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ def estimate_memory(base: Any, method: Method, load: Load) -> Memory:
     """
     config = read_config(base)
     dtype = resolve_dtype(load.dtype) if method.name == "lora" else "float32"
-    model = attach(model_to_count(config, dtype), config, method)
+    model = attach(model_to_count(config, dtype, load.masked), config, method)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     if load.checkpointing:
         activations = _checkpointed(config, method, dtype, load)
@@ -101,7 +103,7 @@ def _checkpointed(config: Any, method: Method, dtype: str, load: Load) -> int:
     """The input of every layer, and all that one of them keeps when it is run again (Chen et al. 2016)."""
     text = config.get_text_config()
     depth = int(text.num_hidden_layers)
-    model = attach(model_to_count(config, dtype), config, replace(method, layers=1.0))
+    model = attach(model_to_count(config, dtype, load.masked), config, replace(method, layers=1.0))
     inputs = depth * load.positions * int(text.hidden_size) * WIDTHS[dtype]
     return inputs + kept_bytes(model, load.batch_size, load.tokens) // depth
 
