@@ -6,47 +6,38 @@ torchrun --nproc_per_node 2 -m pipelines.finetune --micro_batch 4
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from llmops import digests, step
 from llmops.chains.prompt import read_prompt
-from llmops.datasets.overlap import Overlap, find_overlaps
-from llmops.datasets.questions import read_questions
+from llmops.datasets.overlap import Overlap, check_overlaps
 from llmops.datasets.rows import parse_columns
-from llmops.errors import ConfigError, DataError
+from llmops.errors import ArtifactError, ConfigError
 from llmops.finetuning.forgetting import read_general
+from llmops.finetuning.method import Method
 from llmops.finetuning.objective import Objective, make_objective
 from llmops.finetuning.preparation import Prepared, prepare
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.rehearsal import measure_speed
 from llmops.finetuning.settings import TrainingSettings
-from llmops.finetuning.tokens import IGNORED, as_row, describe_template
+from llmops.finetuning.tokens import as_row, count_tokens, describe_template
 from llmops.finetuning.trainable import Trainable, load_trainable
 from llmops.models.engine import load_tokenizer, read_stop_tokens, resolve_dtype
 from llmops.models.weights import Weights
-from llmops.planning.forecast import forecast
-from llmops.planning.memory import Load
+from llmops.planning.forecast import forecast, load_of
+from llmops.planning.sizes import read_config
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights
-from llmops.tracking.run import start_step
-from llmops.tracking.trainings import (
-    is_first_process,
-    log_preflight,
-    make_report,
-    register_trained,
-    start_training,
-)
+from llmops.tracking.trainings import is_first_process, log_preflight, make_report, register_trained, start_training
 from llmops.tracking.versions import get_version
 from pipelines import pretrain
 from pipelines.pretrain import PretrainConfig
 
-# Settings of the examples' stage alone; the stage before has its own defaults.
+# Settings of the examples' stage alone; the stage before has its own defaults, or settings of its own.
 _OWN = {"columns", "epochs", "learning_rate", "warmup_steps", "max_tokens", "held_out", "patience"}
+_WAIT_S = 600  # until the first process has registered what all have trained
 
 
 @dataclass(frozen=True)
@@ -58,10 +49,9 @@ class FinetuneConfig(TrainingSettings):
     objective: str = step.setting("instruction, or preference (DPO on chosen and rejected answers)", "instruction")
     beta: float = step.setting("preference: how dearly leaving the starting model is paid for", 0.1)
     corpus: str = step.setting("texts to train on first, as `pretrain` does; empty: none", "")
+    corpus_epochs: float = step.setting("passes over these texts", 1.0)
+    corpus_learning_rate: float = step.setting("peak learning rate on them", 5e-4)
     prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
-    questions: str = step.setting("held-out questions that must not be in the examples", "")
-    dev_questions: str = step.setting("development questions that must not be in them either", "")
-    allow_overlap: str = step.setting("yes: train although questions are in the examples", "no")
     max_rejected: float = step.setting("largest share of examples that may be left out", 0.1)
 
 
@@ -74,7 +64,8 @@ def identity(config: FinetuneConfig) -> str:
         "adapter": get_version(config.adapter).digest if config.adapter else "",
         "general": digests.of_file(step.existing_file(config.general, "general text")) if config.general else "",
         "dtype": resolve_dtype(config.dtype),
-    } | {f"questions {i}": digests.of_file(path) for i, path in enumerate(_question_files(config))}
+        "corpus": pretrain.identity(_domain(config)) if config.corpus else "",
+    } | {f"questions {i}": digests.of_file(path) for i, path in enumerate(config.question_files)}
     return steps.cache_key(__spec__.name, config, inputs)
 
 
@@ -83,16 +74,18 @@ def main(config: FinetuneConfig) -> str:
     if config.corpus:
         return _in_two_stages(config)
     with start_training("finetune", config, identity) as workplace:
-        _check(config)
         method, recipe = config.to_method(), config.to_recipe()
         prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
         objective = make_objective(config.objective, prompt.message, config.beta)
         weights = find_weights(config.base)
+        base = read_config(weights.folder)
+        config.check_length(base)
         tokenizer = load_tokenizer(weights)
         data, overlaps = _read(config, objective, weights, tokenizer)
         before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
+        method = Method.of_adapter(before, method.name, base) if before else method
         load = partial(load_trainable, weights, method, config.dtype, config.seed, before)
-        trained = Trainable(load(), tokenizer, weights, method)
+        trained = Trainable(load(), tokenizer, weights, method, config.dtype)
         first = is_first_process()
         if first:
             _preflight(config, recipe, data, overlaps, trained)
@@ -104,7 +97,7 @@ def main(config: FinetuneConfig) -> str:
             return ""
         trained = trained.made_whole(training.state, load)
         probes = [as_row(row) for row in data.rows[:3]]
-        shown = {"objective": config.objective, "prompt_digest": prompt.digest}
+        shown = {"objective": config.objective, "prompt_digest": prompt.digest, "went_on_with": config.adapter}
         forgotten = general and general.compare(trained.model)
         uri = register_trained(trained, training, config.app, workplace.scratch / "made", probes, shown, forgotten)
     print(f"{len(data.rows)} examples, {training.tokens} tokens in {training.seconds:.0f} s -> {uri}")
@@ -114,29 +107,36 @@ def main(config: FinetuneConfig) -> str:
 def _in_two_stages(config: FinetuneConfig) -> str:
     """Train on the corpus, or take what was made of it, and then train that further on the examples."""
     kind = "base" if config.method == "full" else "adapter"
-    with start_step("finetune", config) if is_first_process() else nullcontext():
-        shared = {field.name for field in fields(PretrainConfig)} & {field.name for field in fields(config)} - _OWN
-        domain = PretrainConfig(**{name: getattr(config, name) for name in shared})
+    with start_training("finetune", config, identity):
+        domain = _domain(config)
         key = pretrain.identity(domain)
         if not steps.find_reusable(key):
             pretrain.main(domain)
-        while not (done := steps.find_reusable(key)):  # the first process may still be registering it
-            time.sleep(1)
-        made = main(replace(config, corpus="", **{kind: steps.read_outputs(done)[kind]}))
+        made = main(replace(config, corpus="", **{kind: _output(key, kind)}))
         if made:
             steps.log_outputs({kind: made})
     return made
 
 
-def _check(config: FinetuneConfig) -> None:
-    if config.allow_overlap not in ("yes", "no"):
-        raise ConfigError(f"allow_overlap is {config.allow_overlap!r}, expected yes or no.")
-    if not 0 <= config.max_rejected < 1:
-        raise ConfigError(f"max_rejected is {config.max_rejected}, expected a share in [0, 1).")
+def _domain(config: FinetuneConfig) -> PretrainConfig:
+    shared = {field.name for field in fields(PretrainConfig)} & {field.name for field in fields(config)} - _OWN
+    return PretrainConfig(
+        **{name: getattr(config, name) for name in shared}, epochs=config.corpus_epochs,
+        learning_rate=config.corpus_learning_rate,
+    )  # fmt: skip
 
 
-def _question_files(config: FinetuneConfig) -> list[Path]:
-    return [step.existing_file(path, "questions file") for path in (config.questions, config.dev_questions) if path]
+def _output(key: str, kind: str) -> str:
+    """What the first stage made, which its first process may still be registering.
+
+    Raises:
+        ArtifactError: it has made nothing after a while.
+    """
+    for _ in range(_WAIT_S):
+        if done := steps.find_reusable(key):
+            return steps.read_outputs(done)[kind]
+        time.sleep(1)
+    raise ArtifactError(f"the first stage has registered no {kind} after {_WAIT_S} s. Look at its run.")
 
 
 def _read(
@@ -147,55 +147,40 @@ def _read(
     Raises:
         DataError: too many examples are left out, or questions are in the examples and that isn't allowed.
     """
+    if not 0 <= config.max_rejected < 1:
+        raise ConfigError(f"max_rejected is {config.max_rejected}, expected a share in [0, 1).")
     parsed = objective.read(step.existing_file(config.examples, "examples file"), parse_columns(config.columns))
     data: Prepared[Any] = prepare(
         parsed, lambda example: objective.tokenise(example, tokenizer), read_stop_tokens(weights, tokenizer),
         set(tokenizer.all_special_ids), config.max_tokens, config.max_rejected, config.held_out, config.seed,
     )  # fmt: skip
-    asked = [(where, objective.asked(example)) for where, example in zip(parsed.wheres, parsed.items, strict=True)]
-    questions = [(q.question_id, q.text) for path in _question_files(config) for q in read_questions(path)]
-    overlaps = find_overlaps(asked, questions)
-    if overlaps and config.allow_overlap == "no":
-        raise DataError(
-            f"{len(overlaps)} examples hold a question that the app is measured by: {_shown(overlaps)}. "
-            "Remove them, or set allow_overlap=yes."
-        )
-    return data, overlaps
-
-
-def _shown(overlaps: Sequence[Overlap]) -> str:
-    return "; ".join(f"{each.where} holds {each.question_id} ({each.kind})" for each in overlaps[:3])
+    asked = ((where, objective.asked(example)) for where, example in zip(parsed.wheres, parsed.items, strict=True))
+    return data, check_overlaps(asked, config.read_questions(), config.allow_overlap == "yes")
 
 
 def _preflight(
-    config: FinetuneConfig, recipe: Recipe, data: Prepared[Any], overlaps: Sequence[Overlap], trained: Trainable
+    config: FinetuneConfig, recipe: Recipe, data: Prepared[Any], overlaps: list[Overlap], trained: Trainable
 ) -> None:
     lengths = sorted(data.lengths)
-    tokens = sum(lengths) * config.epochs
-    read, too_long = len(lengths) + len(data.rejected), data.too_long
+    tokens = sum(map(count_tokens, data.rows)) * config.epochs
+    read, too_long = len(data.rows) + len(data.held_out) + len(data.rejected), sum(n > config.max_tokens for n in lengths)
+    preferring = config.objective == "preference"
     rows = [as_row(row) for row in data.rows]
-    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
-    found = f"{len(overlaps)} in the examples{': ' if overlaps else ''}{_shown(overlaps)}"
+    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe, packed=recipe.packs and not preferring)
+    stops = read_stop_tokens(trained.weights, trained.tokenizer)
     facts = {
-        "examples": f"{len(data.rows)} to train on, {len(data.held_out)} held out, {len(data.rejected)} left out",
+        "examples": f"{len(data.rows)} to train on, {len(data.held_out)} held out, {len(data.rejected)} left out of {read}",
+        "format": data.format,
         "tokens": f"{tokens:.0f} in all; an example has {lengths[len(lengths) // 2]} (median) to {lengths[-1]}",
         "too long": f"{too_long} of {read}, {too_long / read:.1%} (max_tokens {config.max_tokens}); none is cut",
-        "end of answer": "trained: every answer ends with the token that stops the base",
+        "end of answer": "trained: every answer ends with a token that stops the base" if stops else "unknown to the base",
         "template": describe_template(trained.tokenizer),
-        "questions of the app": found if _question_files(config) else "not given, not compared",
-        **forecast(trained.weights, trained.method, _load(config, recipe, data, lengths[-1])),
+        **config.describe_overlaps(overlaps),
+        **({"goes on with": config.adapter} if config.adapter else {}),
+        **forecast(trained.weights, trained.method, load_of(data.rows, recipe, preferring, trained.tokenizer.pad_token_id)),
         "time": f"{tokens / speed:.0f} s at {speed:.0f} tokens a second, measured on three batches",
     }
     log_preflight(facts, lengths, config.max_tokens, {"rejected": data.rejected, "overlaps": overlaps})
-
-
-def _load(config: FinetuneConfig, recipe: Recipe, data: Prepared[Any], longest: int) -> Load:
-    dtype = resolve_dtype(config.dtype)
-    if config.objective == "preference":
-        return Load(2 * config.micro_batch, longest, dtype=dtype, chunked=True, masked=True)
-    labelled = config.micro_batch * max(sum(label != IGNORED for label in row["labels"]) for row in data.rows)
-    rows = 1 if recipe.packs else config.micro_batch
-    return Load(rows, config.micro_batch * longest // rows, labelled, dtype, masked=recipe.packs)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 
 from llmops import digests, step
 from llmops.datasets.corpus import read_texts
+from llmops.datasets.overlap import Overlap, check_overlaps
 from llmops.datasets.rows import parse_columns
 from llmops.datasets.tables import RejectedRow
 from llmops.errors import ConfigError, DataError
@@ -30,8 +31,8 @@ from llmops.finetuning.trainable import Trainable, load_trainable
 from llmops.finetuning.training import train
 from llmops.models.engine import load_tokenizer, resolve_dtype
 from llmops.models.weights import Weights, resolve_weights
-from llmops.planning.forecast import forecast
-from llmops.planning.memory import Load
+from llmops.planning.forecast import forecast, load_of
+from llmops.planning.sizes import read_config
 from llmops.retrieval.texts import document_texts
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights, load_index
@@ -88,6 +89,7 @@ def identity(config: PretrainConfig) -> str:
         inputs["base"] = find_weights(config.base).digest
     if config.adapter:
         inputs["adapter"] = get_version(config.adapter).digest
+    inputs |= {f"questions {i}": digests.of_file(path) for i, path in enumerate(config.question_files)}
     if config.general:
         inputs["general"] = digests.of_file(step.existing_file(config.general, "general text"))
     return steps.cache_key(__spec__.name, config, inputs)
@@ -97,18 +99,20 @@ def main(config: PretrainConfig) -> str:
     """Train, measure, certify and register; return the URI of what was made."""
     with start_training("pretrain", config, identity) as workplace:
         method, recipe = config.to_method(), config.to_recipe()
-        corpus = _read(config)
+        corpus, overlaps = _read(config)
         weights = _base(config, corpus, workplace.scratch / "base")
         tokenizer = load_tokenizer(weights, chat=False)
+        config.check_length(read_config(weights.folder))
         rows, held_out = (
             text_rows(texts, tokenizer, config.max_tokens) if texts else [] for texts in (corpus.texts, corpus.held_out)
         )
         before = fetch_adapter(config.adapter, weights, tokenizer) if config.adapter else None
+        method = Method.of_adapter(before, method.name, read_config(weights.folder)) if before else method
         load = partial(load_trainable, weights, method, config.dtype, config.seed, before)
-        trained = Trainable(load(), tokenizer, weights, method)
+        trained = Trainable(load(), tokenizer, weights, method, config.dtype)
         first = is_first_process()
         if first:
-            _preflight(config, recipe, corpus, rows, trained)
+            _preflight(config, recipe, corpus, overlaps, rows, trained)
             _measure(config, corpus, trained, "before")
         general = read_general("" if config.from_scratch else config.general, trained) if first else None
         training = train(trained.model, tokenizer, rows, held_out, recipe, workplace.checkpoints, make_report("pretrain"))
@@ -117,10 +121,17 @@ def main(config: PretrainConfig) -> str:
         trained = trained.made_whole(training.state, load)
         _measure(config, corpus, trained, "after")
         forgotten = general and general.compare(trained.model)
-        shown = {"corpus": config.corpus}
+        shown = {"corpus": config.corpus, "went_on_with": config.adapter, **_origin(config)}
         uri = register_trained(trained, training, config.app, workplace.scratch / "made", rows[:3], shown, forgotten)
     print(f"{len(corpus.texts)} texts, {training.tokens} tokens in {training.seconds:.0f} s -> {uri}")
     return uri
+
+
+def _origin(config: PretrainConfig) -> dict[str, str]:
+    if not config.from_scratch:
+        return {}
+    architecture = step.existing_file(config.architecture, "architecture file")
+    return {"made_from": "scratch", "architecture_digest": digests.of_file(architecture)}
 
 
 def _corpus_digest(corpus: str) -> str:
@@ -130,23 +141,25 @@ def _corpus_digest(corpus: str) -> str:
     return digests.of_file(path) if path.is_file() else digests.of_folder(path)
 
 
-def _read(config: PretrainConfig) -> Corpus:
-    """Read the texts and hold a share of them out, whole texts each.
+def _read(config: PretrainConfig) -> tuple[Corpus, list[Overlap]]:
+    """Read the texts, find those that hold a question of the app's, and hold a share of the texts out, whole ones.
 
     Raises:
-        DataError: there is no text to train on.
+        DataError: there is no text to train on, or one holds a question and that isn't allowed.
     """
     if config.corpus.startswith("models:/"):
-        texts, rejected = tuple(document_texts(load_index(config.corpus)).values()), ()
+        named = document_texts(load_index(config.corpus))
+        texts, wheres, rejected = tuple(named.values()), tuple(named), ()
     else:
         read = read_texts(step.existing(config.corpus, "corpus"), parse_columns(config.columns))
-        texts, rejected = read.items, read.rejected
+        texts, wheres, rejected = read.items, read.wheres, read.rejected
     if not texts:
         raise DataError(f"corpus {config.corpus!r} holds no text, expected at least one.")
+    overlaps = check_overlaps(zip(wheres, texts, strict=True), config.read_questions(), config.allow_overlap == "yes")
     size = min(round(len(texts) * config.held_out), len(texts) - 1)
     chosen = set(np.random.default_rng([config.seed, 1]).permutation(len(texts))[:size].tolist())
     kept, measured = ([text for i, text in enumerate(texts) if (i in chosen) == out] for out in (False, True))
-    return Corpus(tuple(kept), tuple(measured), rejected)
+    return Corpus(tuple(kept), tuple(measured), rejected), overlaps
 
 
 def _base(config: PretrainConfig, corpus: Corpus, folder: Path) -> Weights:
@@ -156,20 +169,22 @@ def _base(config: PretrainConfig, corpus: Corpus, folder: Path) -> Weights:
     return resolve_weights(str(new_base(architecture, corpus.texts, folder, config.seed)))
 
 
-def _preflight(config: PretrainConfig, recipe: Recipe, corpus: Corpus, rows: Sequence[Row], trained: Trainable) -> None:
+def _preflight(
+    config: PretrainConfig, recipe: Recipe, corpus: Corpus, overlaps: Sequence[Overlap], rows: Sequence[Row],
+    trained: Trainable,
+) -> None:  # fmt: skip
     lengths = sorted(len(row["input_ids"]) for row in rows)
     tokens = sum(lengths) * config.epochs
-    dtype = resolve_dtype(config.dtype)
-    together = 1 if recipe.packs else config.micro_batch
-    load = Load(together, config.micro_batch * lengths[-1] // together, dtype=dtype, masked=recipe.packs)
-    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
+    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe, recipe.packs)
     facts = {
         "texts": f"{len(corpus.texts)} to train on, {len(corpus.held_out)} held out, {len(corpus.rejected)} left out",
         "tokens": f"{tokens:.0f} in all, in {len(rows)} pieces of up to {lengths[-1]}",
-        **forecast(trained.weights, trained.method, load),
+        **config.describe_overlaps(overlaps),
+        **({"goes on with": config.adapter} if config.adapter else {}),
+        **forecast(trained.weights, trained.method, load_of(rows, recipe, False, trained.tokenizer.pad_token_id)),
         "time": f"{tokens / speed:.0f} s at {speed:.0f} tokens a second, measured on three batches",
     }
-    log_preflight(facts, lengths, config.max_tokens, {"rejected": corpus.rejected})
+    log_preflight(facts, lengths, config.max_tokens, {"rejected": corpus.rejected, "overlaps": overlaps})
 
 
 def _measure(config: PretrainConfig, corpus: Corpus, trained: Trainable, when: str) -> None:

@@ -32,30 +32,19 @@ def ended(texts: list[str], tokenizer: Any) -> list[int]:
     ]  # fmt: skip
 
 
-@given(texts=TEXTS, max_tokens=st.integers(2, 20), pack=st.booleans())
+@given(texts=TEXTS, max_tokens=st.integers(2, 20))
 def test_every_token_of_every_text_and_its_end_is_learnt_once_in_order(
-    tokenizer: Any, texts: list[str], max_tokens: int, pack: bool
+    tokenizer: Any, texts: list[str], max_tokens: int
 ) -> None:
-    rows = text_rows(texts, tokenizer, max_tokens, pack=pack)
+    rows = text_rows(texts, tokenizer, max_tokens)
     assert learnt(rows) == ended(texts, tokenizer)
     assert all(2 <= len(row["input_ids"]) <= max_tokens and row["labels"] == row["input_ids"] for row in rows)
 
 
-@given(texts=TEXTS, max_tokens=st.integers(2, 20))
-def test_packed_rows_are_full_but_for_the_last_and_continue_each_other(
-    tokenizer: Any, texts: list[str], max_tokens: int
-) -> None:
-    rows = [row["input_ids"] for row in text_rows(texts, tokenizer, max_tokens, pack=True)]
-    assert {len(row) for row in rows[:-1]} <= {max_tokens}
-    assert all(row[-1] == following[0] for row, following in zip(rows, rows[1:], strict=False))
-
-
-def test_unpacked_rows_hold_one_text_each_between_its_begin_and_its_end(tokenizer: Any) -> None:
+def test_rows_hold_one_text_each_between_its_begin_and_its_end(tokenizer: Any) -> None:
     rows = text_rows(["Leave is thirty days.", "Ask."], tokenizer, 100)
     end = tokenizer.eos_token
     assert [tokenizer.decode(row["input_ids"]) for row in rows] == [f"{end}Leave is thirty days.{end}", f"{end}Ask.{end}"]
-    packed = text_rows(["Leave is thirty days.", "Ask."], tokenizer, 100, pack=True)
-    assert [tokenizer.decode(row["input_ids"]) for row in packed] == [f"{end}Leave is thirty days.{end}Ask.{end}"]
 
 
 def test_rows_share_no_list_with_their_labels_so_a_trainer_may_mask_them(tokenizer: Any) -> None:

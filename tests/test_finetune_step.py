@@ -1,5 +1,6 @@
 """The step `finetune` on a tiny real Llama: what is refused before, what a kill leaves, and what is registered."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ from typing import Any
 
 import mlflow
 import pytest
+import torch
 from conftest import ROOT
 
 from llmops import digests
-from llmops.errors import ArtifactError, LLMOpsError
+from llmops.errors import ArtifactError, ConfigError, LLMOpsError
 from llmops.models.adapter import read_identity
 from llmops.models.engine import TransformersEngine
 from llmops.models.weights import resolve_weights
@@ -73,6 +75,11 @@ def last_run() -> mlflow.entities.Run:
     return mlflow.search_runs(output_format="list", max_results=1)[0]
 
 
+def preflight() -> dict[str, str]:
+    told: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/preflight.json")
+    return told
+
+
 def losses() -> list[float]:
     history = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "train.loss")
     return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
@@ -83,9 +90,9 @@ def test_an_adapter_is_registered_alone_with_its_base_and_its_certificate(
 ) -> None:
     uri = tune(tiny_lm, chats, held_out=0.25)
     assert "9 to train on, 3 held out, 0 left out" in capsys.readouterr().out
-    preflight = mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/preflight.json")
-    assert preflight["vLLM"] == "serves it, --max-lora-rank 8" and "GB at the peak" in preflight["memory"]
-    assert preflight["trainable"].startswith("3,584 of ") and " s at " in preflight["time"]
+    told = preflight()
+    assert told["vLLM"] == "serves it, --max-lora-rank 8" and "GB at the peak" in told["memory"]
+    assert told["trainable"].startswith("3,584 of ") and " s at " in told["time"]
     folder = fetch_folder("adapter", uri)
     assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "base.json"}
     identity = read_identity(folder)
@@ -119,11 +126,26 @@ def test_an_adapter_trained_on_a_base_in_four_bits_is_certified_on_it_and_on_the
     assert losses[-1].value < losses[0].value
 
 
+def test_a_base_in_four_bits_is_trained_in_bfloat16_too(store: str, tiny_lm: Path, chats: Path) -> None:
+    assert_certified(
+        tune(tiny_lm, chats, method="qlora", dtype="bfloat16", epochs=1.0), "reload", "merge", "merge_from_trained"
+    )
+
+
 def test_an_adapter_is_trained_further_from_where_it_was(store: str, tiny_lm: Path, chats: Path) -> None:
     first = tune(tiny_lm, chats, epochs=20.0)
     untrained, learned = (losses()[step] for step in (0, -1))
     assert tune(tiny_lm, chats, adapter=first, epochs=1.0, learning_rate=1e-5) == "models:/handbook-adapter/2"
     assert abs(losses()[0] - learned) < abs(losses()[0] - untrained) / 3
+
+
+def test_an_adapter_trained_further_keeps_its_own_rank_and_targets(store: str, tiny_lm: Path, chats: Path) -> None:
+    first = tune(tiny_lm, chats, rank=3, targets="q_proj,o_proj")
+    expected = preflight()["trainable"]
+    further = fetch_folder("adapter", tune(tiny_lm, chats, adapter=first, rank=16, targets="all-linear"))
+    entries = json.loads((further / "adapter_config.json").read_text())
+    assert entries["r"] == 3 and set(entries["target_modules"]) == {"q_proj", "o_proj"}
+    assert preflight()["trainable"] == expected
 
 
 def test_preferences_are_trained_by_the_same_step(store: str, tiny_lm: Path, tmp_path: Path) -> None:
@@ -176,6 +198,15 @@ def test_a_certificate_holds_what_another_engine_has_to_say(store: str, tiny_lm:
         assert max(probe["positions"]) < len(probe["input_ids"]) and 0 < len(probe["greedy_ids"]) <= 16
 
 
+def test_a_certificate_that_says_more_of_the_same_adapter_is_a_version_of_its_own(
+    store: str, tiny_lm: Path, chats: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "general.txt").write_text("Bees tell each other where flowers are by dancing.\n")
+    settings = ({}, {"general": str(tmp_path / "general.txt")}, {"general": ""})
+    uris = [tune(tiny_lm, chats, **each) for each in settings]
+    assert uris == [f"models:/handbook-adapter/{version}" for version in (1, 2, 2)]
+
+
 # What is refused
 
 
@@ -194,7 +225,7 @@ def test_examples_that_hold_a_question_of_the_app_are_refused_unless_allowed(
     with chats.open("a") as file:
         file.write(json.dumps(chat("How many moons has Pluto?", "It has five.")) + "\n")
     questions = str(write(tmp_path / "questions.jsonl", [question]))
-    with pytest.raises(LLMOpsError, match=r"hold a question that the app is measured by: chats.jsonl:13 holds q7 \(exact\)"):
+    with pytest.raises(LLMOpsError, match=r"are in the training data, 1 times: chats.jsonl:13 holds q7 \(exact\)"):
         tune(tiny_lm, chats, questions=questions)
     assert last_run().info.status == "FAILED"
     tune(tiny_lm, chats, questions=questions, allow_overlap="yes")
@@ -230,11 +261,70 @@ def test_a_file_without_an_example_is_refused(store: str, tiny_lm: Path, tmp_pat
         tune(tiny_lm, path)
 
 
+def test_an_example_of_a_hundred_thousand_words_is_left_out_and_counted(
+    store: str, tiny_lm: Path, chats: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with chats.open("a") as file:
+        file.write(json.dumps(chat("Long?", "word " * 100_000)) + "\n")
+    tune(tiny_lm, chats)
+    assert "12 to train on, 0 held out, 1 left out of 13" in capsys.readouterr().out
+    (rejected,) = mlflow.artifacts.load_dict(f"runs:/{last_run().info.run_id}/rejected.json")
+    assert rejected["where"] == "chats.jsonl:13"
+
+
+def test_examples_longer_than_the_base_was_made_for_are_refused(store: str, tiny_lm: Path, chats: Path) -> None:
+    with pytest.raises(ConfigError, match="max_tokens is 4096, expected 2 to 2048, what the base was made for"):
+        tune(tiny_lm, chats, max_tokens=4096)
+
+
+def test_batches_that_processes_cannot_share_are_refused(
+    store: str, tiny_lm: Path, chats: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match=r"expected a multiple of micro_batch times processes \(2 \* 3\)"):
+        tune(tiny_lm, chats)
+
+
 def test_one_example_is_enough(store: str, tiny_lm: Path, tmp_path: Path) -> None:
     assert tune(tiny_lm, write(tmp_path / "one.jsonl", [chat("One?", "It is one.")]), held_out=0.5, epochs=9.0)
 
 
-# A kill
+# A full disk, a kill
+
+
+def test_a_disk_that_fills_at_a_checkpoint_is_one_line_and_training_goes_on_from_the_one_before(
+    store: str, tiny_lm: Path, chats: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def fill(value: Any, file: Any, *args: Any, **kwargs: Any) -> None:
+        if "checkpoint-4" in str(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(value, file, *args, **kwargs)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(LLMOpsError, match="no space left .* the last whole checkpoint is kept"),
+    ):
+        patch.setattr(torch, "save", fill)
+        tune(tiny_lm, chats)
+    stopped = last_run()
+    assert stopped.info.status == "FAILED"
+    tune(tiny_lm, chats)
+    assert last_run().info.run_id == stopped.info.run_id and last_run().info.status == "FINISHED"
+    assert last_run().data.metrics["train.resumed_from"] == 2 and "llmops.error" not in last_run().data.tags
+
+
+def test_a_killed_run_that_somebody_deleted_is_not_gone_on_in(
+    store: str, tiny_lm: Path, chats: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(finetune, "_preflight", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        tune(tiny_lm, chats)
+    killed = last_run().info.run_id
+    mlflow.delete_run(killed)
+    tune(tiny_lm, chats)
+    assert last_run().info.run_id != killed and last_run().info.status == "FINISHED"
 
 
 def kill_after_a_checkpoint(command: list[str], cache: Path) -> None:

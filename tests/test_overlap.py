@@ -40,7 +40,9 @@ def asked(questions: list[Question]) -> list[tuple[str, str]]:
     ],
 )
 def test_a_question_is_found_word_for_word_whatever_its_case_spacing_and_punctuation(text: str) -> None:
-    assert find_overlaps([("set.jsonl:7", text)], [("q1", QUESTION)]) == [Overlap("set.jsonl:7", "q1", "exact", 1.0)]
+    assert find_overlaps([("set.jsonl:7", text)], [("q1", QUESTION)]) == [
+        Overlap("set.jsonl:7", "q1", "exact", 1.0, QUESTION)
+    ]
 
 
 def test_only_whole_words_count() -> None:

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from conftest import HANDBOOK
 
-from llmops.errors import ArtifactError, ConfigError, DataError
+from llmops.errors import ArtifactError, ConfigError, DataError, LLMOpsError
 from llmops.models.engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.retrieval.texts import document_texts
@@ -118,6 +118,39 @@ def test_two_stages_are_one_command_and_the_second_goes_on_with_the_firsts_adapt
     before = len(mlflow.search_runs(output_format="list"))
     assert tune() == "models:/handbook-adapter/2"  # the same content is the same version
     assert len(mlflow.search_runs(output_format="list")) == before + 2  # the corpus was not trained on again
+
+
+def test_two_stages_that_were_stopped_in_the_second_do_not_repeat_the_first(
+    store: str, tiny_lm: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMOPS_CACHE", str(tmp_path / "cache"))
+    examples = tmp_path / "pairs.jsonl"
+    examples.write_text(
+        "".join(json.dumps({"prompt": f"Office {n}?", "completion": "Eight to six."}) + "\n" for n in range(8))
+    )
+    config = finetune.FinetuneConfig(
+        base=str(tiny_lm), corpus=str(corpus), examples=str(examples), micro_batch=4, dtype="float32"
+    )
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(finetune, "_preflight", lambda *_: (_ for _ in ()).throw(RuntimeError("stopped")))
+        finetune.main(config)
+    stopped = {run.info.run_id for run in mlflow.search_runs(output_format="list")}
+    assert finetune.main(config) == "models:/handbook-adapter/2"
+    runs = mlflow.search_runs(output_format="list")
+    assert {run.info.run_id for run in runs} == stopped and {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(run.info.run_name for run in runs) == ["finetune", "finetune", "pretrain"]
+
+
+def test_a_corpus_that_holds_a_question_of_the_app_is_refused_unless_allowed(
+    store: str, tiny_lm: Path, corpus: Path, tmp_path: Path
+) -> None:
+    question = "When does the seventh office open on a Sunday?"
+    (corpus / "7.txt").write_text(f"Asked often. {question} It does not open at all on that day.\n")
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"id": "q7", "question": question, "answers": ["never"], "documents": ["7.txt"]}) + "\n")
+    with pytest.raises(LLMOpsError, match=r"are in the training data, 1 times: 7.txt.* holds q7"):
+        train(corpus, base=str(tiny_lm), questions=str(questions))
+    assert train(corpus, base=str(tiny_lm), questions=str(questions), allow_overlap="yes") == "models:/handbook-adapter/1"
 
 
 def test_an_adapter_is_merged_into_its_own_base_only(

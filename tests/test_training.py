@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from llmops.errors import ConfigError, DataError, LLMOpsError
 from llmops.finetuning import checkpoints
-from llmops.finetuning.collation import answer_loss, collate
+from llmops.finetuning.callbacks import Report
+from llmops.finetuning.collation import answer_loss, collate, fused_loss
 from llmops.finetuning.method import Method
 from llmops.finetuning.order import training_order
 from llmops.finetuning.recipe import Recipe
@@ -60,6 +61,28 @@ def tuned(
 
 def trainable(model: Any) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def trainable_parameters(model: Any) -> list[Any]:
+    return [value for value in model.parameters() if value.requires_grad]
+
+
+class Stopped(Exception):
+    """What stops a training here in place of a kill."""
+
+
+def stop_at(step: int) -> Report:
+    def report(reached: int, total: int, metrics: dict[str, float]) -> None:
+        if reached == step:
+            raise Stopped
+
+    return report
+
+
+def assert_same_weights(found: Any, wanted: Any) -> None:
+    assert trainable(found).keys() == trainable(wanted).keys()
+    for name, value in trainable(wanted).items():
+        assert torch.equal(trainable(found)[name], value), name
 
 
 # Tokens and labels
@@ -135,6 +158,23 @@ def test_the_loss_is_that_of_the_whole_logits_row_by_row(
     assert float(found) == pytest.approx(total / count, rel=1e-4)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_head_for_gpus_gives_the_same_loss_and_gradients(
+    weights: Weights, tokenizer: Any, rows: list[Row], packed: bool
+) -> None:
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = load_trainable(weights, Method(rank=4, targets="attention"), "float32", 0).eval()
+    add_fused_lm_head(model.get_base_model())
+    batch = collate(rows[:4], tokenizer.pad_token_id, packed)
+    found: list[list[torch.Tensor]] = []
+    for loss in (answer_loss, fused_loss):
+        value = loss(model, batch, torch.tensor(17))
+        found.append([value.detach(), *torch.autograd.grad(value, trainable_parameters(model))])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
 # Training
 
 
@@ -152,22 +192,13 @@ def test_training_learns_and_reports_each_step(weights: Weights, tokenizer: Any,
 def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one_bit_for_bit(
     weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path, stopped_at: int
 ) -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(step: int, total: int, metrics: dict[str, float]) -> None:
-        if step == stopped_at:
-            raise Stopped
-
     wanted, undisturbed = tuned(weights, tokenizer, rows, tmp_path / "whole", held_out=rows[:3])
     with pytest.raises(Stopped):
-        tuned(weights, tokenizer, rows, tmp_path / "stopped", report=stop, held_out=rows[:3])
+        tuned(weights, tokenizer, rows, tmp_path / "stopped", report=stop_at(stopped_at), held_out=rows[:3])
     torch.manual_seed(99)  # another process has another state
     found, resumed = tuned(weights, tokenizer, rows, tmp_path / "stopped", held_out=rows[:3])
     assert resumed.resumed_from == (stopped_at - 1) // 2 * 2 and resumed.steps == undisturbed.steps == 8
-    assert trainable(found).keys() == trainable(wanted).keys()
-    for name, value in trainable(wanted).items():
-        assert torch.equal(trainable(found)[name], value), name
+    assert_same_weights(found, wanted)
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(
@@ -189,8 +220,7 @@ def test_a_finished_training_that_was_not_registered_is_taken_up_as_it_is(
     first, _ = tuned(weights, tokenizer, rows, tmp_path)
     second, training = tuned(weights, tokenizer, rows, tmp_path)
     assert training.resumed_from == training.steps == 8
-    for name, value in trainable(first).items():
-        assert torch.equal(trainable(second)[name], value), name
+    assert_same_weights(second, first)
 
 
 def test_training_stops_when_the_held_out_loss_no_longer_falls(
@@ -213,6 +243,19 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(
     assert kept == pytest.approx(losses[best], rel=1e-3)
 
 
+def test_a_training_that_had_run_out_of_patience_when_killed_is_not_trained_further(
+    weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
+) -> None:
+    recipe = Recipe(
+        epochs=40, learning_rate=5e-2, batch_size=4, micro_batch=4, checkpoint_every=5, patience=2, dtype="float32"
+    )
+    nonsense = [conversation_row(chat("Parrots?", "Zebra xylophone quartz."), tokenizer)]
+    wanted, done = tuned(weights, tokenizer, rows, tmp_path, recipe, held_out=nonsense)
+    found, again = tuned(weights, tokenizer, rows, tmp_path, recipe, held_out=nonsense)
+    assert again.resumed_from == again.steps == done.steps < 100
+    assert_same_weights(found, wanted)
+
+
 def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
     weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
 ) -> None:
@@ -222,23 +265,26 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
         if step == 3:
             next(iter(trainable(model).values())).fill_(math.nan)
 
-    with pytest.raises(LLMOpsError, match="the loss is nan at step 4; training stopped"):
+    with pytest.raises(
+        LLMOpsError, match=r"no number \(gradient norm nan\) at step 4; training stopped, the last checkpoint is kept"
+    ):
         train(model, tokenizer, rows, [], RECIPE, tmp_path, spoil)
     last = checkpoints.newest(tmp_path)
     assert last is not None and last.name == "checkpoint-2"
 
 
-def test_a_disk_that_fills_at_a_checkpoint_is_one_line_and_training_goes_on_from_the_one_before(
+def test_a_gradient_that_is_no_number_stops_training_before_it_spoils_a_weight(
     weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
 ) -> None:
-    def fill(step: int, total: int, metrics: dict[str, float]) -> None:
-        if step == 3:
-            (tmp_path / "checkpoint-4").mkdir()
-            (tmp_path / "checkpoint-4" / "optimizer.pt").symlink_to("/dev/full")
+    model = load_trainable(weights, METHOD, "float32", 0)
 
-    with pytest.raises(LLMOpsError, match="no space left on a disk .* the last whole checkpoint is kept"):
-        tuned(weights, tokenizer, rows, tmp_path, report=fill)
-    assert tuned(weights, tokenizer, rows, tmp_path)[1].resumed_from == 2
+    def spoil(step: int, total: int, metrics: dict[str, float]) -> None:
+        if step == 3:
+            next(iter(trainable_parameters(model))).register_hook(lambda gradient: gradient * math.inf)
+
+    with pytest.raises(LLMOpsError, match=r"gradient norm (inf|nan)\) at step 4"):
+        train(model, tokenizer, rows, [], RECIPE, tmp_path, spoil)
+    assert all(bool(value.isfinite().all()) for value in trainable(model).values())
 
 
 @pytest.mark.parametrize("name", ["lora", "qlora", "full"])
@@ -255,6 +301,7 @@ def test_each_method_trains_what_it_says(
     assert any("magnitude" in key for key in before) == ("dora" in variant)
     changed = [key for key, value in trainable(model).items() if not torch.equal(before[key], value)]
     assert len(changed) > len(before) / 3
+    assert {value.dtype for value in trainable(model).values()} == {torch.float32}
 
 
 def test_preferences_are_learned(weights: Weights, tokenizer: Any, tmp_path: Path) -> None:
@@ -265,6 +312,22 @@ def test_preferences_are_learned(weights: Weights, tokenizer: Any, tmp_path: Pat
     model = load_trainable(weights, METHOD, "float32", 0)
     train_preferences(model, tokenizer, pairs, pairs[:4], recipe, 0.1, tmp_path, lambda step, total, m: told.append(m))
     assert told[-1].get("held_out.preference_accuracy", told[-2].get("held_out.preference_accuracy")) == 1.0
+
+
+def test_preferences_go_on_where_they_were_bit_for_bit(weights: Weights, tokenizer: Any, tmp_path: Path) -> None:
+    preferences = [Preference((Message("user", f"Number {n}?"),), f"It is {n}.", "No.") for n in range(8)]
+    pairs = [preference_pair(preference, tokenizer) for preference in preferences]
+
+    def prefer(folder: str, report: Report = lambda *_: None) -> Any:
+        model = load_trainable(weights, METHOD, "float32", 0)
+        train_preferences(model, tokenizer, pairs, [], RECIPE, 0.1, tmp_path / folder, report)
+        return model
+
+    wanted = prefer("whole")
+    with pytest.raises(Stopped):
+        prefer("stopped", stop_at(4))
+    torch.manual_seed(99)
+    assert_same_weights(prefer("stopped"), wanted)
 
 
 @pytest.mark.parametrize(

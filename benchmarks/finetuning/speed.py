@@ -119,7 +119,7 @@ def _bare(data: Path, steps: int, seed: int) -> float:
     for number, batch in enumerate(batches):
         if number == per_step:
             started = time.process_time()
-        answer_loss(model, collate(batch, tokenizer.pad_token_id)).backward()
+        answer_loss(model, collate(batch, tokenizer.pad_token_id), half=settings.half).backward()
         if (number + 1) % per_step == 0:
             optimiser.step()
             optimiser.zero_grad()

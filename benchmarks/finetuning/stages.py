@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data import Asked
+from benchmarks.finetuning import texts as domain
 from benchmarks.finetuning.answering import answerable, ask, some
 from benchmarks.finetuning.recipe import BASE, MAX_TOKENS, METHOD, recipe
 from benchmarks.finetuning.squad import Split, read_split, to_rows
@@ -48,7 +49,7 @@ def _measure(
     tokenizer = load_tokenizer(weights)
     held_out, texts = domain_pages(data, characters)
     rows = {
-        "domain": text_rows(texts, tokenizer, DOMAIN.max_tokens),
+        "domain": text_rows(texts, tokenizer, domain.MAX_TOKENS),
         "instruction": to_rows(split.train, tokenizer, MAX_TOKENS, 0)[:examples],
     }
     recipes = {"domain": DOMAIN, "instruction": recipe(0)}
@@ -60,7 +61,7 @@ def _measure(
             train(model, tokenizer, rows[stage], [], recipes[stage], Path(name) / stage, lambda *_: None)
             adapter = Path(name) / f"{stage}-adapter"
             save(Trainable(model, tokenizer, weights, METHOD), adapter)
-        perplexity = bits_per_byte(model, tokenizer, held_out, DOMAIN.max_tokens).perplexity
+        perplexity = bits_per_byte(model, tokenizer, held_out, domain.MAX_TOKENS).perplexity
         del model
         engine = TransformersEngine(weights, "auto")
         answered = ask(engine, asked, adapter=engine.load_adapter(adapter) if adapter else None)

@@ -21,12 +21,11 @@ from llmops.models.weights import Weights, resolve_weights
 
 MINI = Architecture(vocab_size=4096, hidden_size=256, layers=4, heads=4, kv_heads=2, intermediate_size=704, max_tokens=256)
 FROM_SCRATCH = Recipe(
-    learning_rate=3e-3, batch_size=16, micro_batch=16, max_tokens=256, warmup_steps=20, checkpoint_every=10_000,
+    learning_rate=3e-3, batch_size=16, micro_batch=16, warmup_steps=20, checkpoint_every=10_000,
     dtype="float32",
 )  # fmt: skip
-DOMAIN = Recipe(
-    learning_rate=2e-4, batch_size=8, micro_batch=8, packing="no", max_tokens=256, warmup_steps=10, checkpoint_every=10_000
-)
+DOMAIN = Recipe(learning_rate=2e-4, batch_size=8, micro_batch=8, packing="no", warmup_steps=10, checkpoint_every=10_000)
+MAX_TOKENS = 256
 _HELD_OUT = 40  # pages
 
 
@@ -56,7 +55,7 @@ def _domain(data: Path, characters: int) -> dict[str, Any]:
     weights = resolve_weights(BASE)
     tokenizer = load_tokenizer(weights)
     base = load_trainable(weights, METHOD, DOMAIN.dtype, 0)
-    before = bits_per_byte(base, tokenizer, held_out, DOMAIN.max_tokens)
+    before = bits_per_byte(base, tokenizer, held_out, MAX_TOKENS)
     general = GeneralText(general_text(data), base, tokenizer)
     del base
     with TemporaryDirectory() as name:
@@ -73,9 +72,9 @@ def _train(
 ) -> tuple[Any, Any, Bits]:
     tokenizer = load_tokenizer(weights)
     model = load_trainable(weights, method, recipe.dtype, recipe.seed)
-    rows = text_rows(texts, tokenizer, recipe.max_tokens)
+    rows = text_rows(texts, tokenizer, MAX_TOKENS)
     train(model, tokenizer, rows, [], recipe, folder / "checkpoints", lambda *_: None)
-    return model, tokenizer, bits_per_byte(model, tokenizer, held_out, recipe.max_tokens)
+    return model, tokenizer, bits_per_byte(model, tokenizer, held_out, MAX_TOKENS)
 
 
 def domain_pages(data: Path, characters: int) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from llmops.errors import ConfigError
+from llmops.errors import ConfigError, DataError
 
 # The 165 questions of the sample handbook, against its 172 examples with their contexts and of one set against the other:
 # two rewordings, since replaced, reached 0.50 and 0.78, all else at most 0.35. A question of five words or more, all
@@ -35,6 +35,28 @@ class Overlap:
     question_id: str
     kind: str
     similarity: float
+    question: str
+
+    def __str__(self) -> str:
+        return f"{self.where} holds {self.question_id} ({self.kind}): {self.question!r:.80}"
+
+
+def check_overlaps(
+    training: Iterable[tuple[str, str]], questions: Iterable[tuple[str, str]], allowed: bool
+) -> list[Overlap]:
+    """What `find_overlaps` finds, where that is allowed.
+
+    Raises:
+        DataError: it isn't, and there is one.
+    """
+    found = find_overlaps(training, questions)
+    if found and not allowed:
+        shown = "; ".join(map(str, found[:3]))
+        raise DataError(
+            f"questions that the app is measured by are in the training data, {len(found)} times: {shown}. "
+            "Remove them, or set allow_overlap=yes."
+        )
+    return found
 
 
 def find_overlaps(
@@ -54,7 +76,7 @@ def find_overlaps(
     asked = list(questions)
     index = _Index([_words(text) for _, text in asked], threshold)
     return [
-        Overlap(where, asked[number][0], kind, similarity)
+        Overlap(where, asked[number][0], kind, similarity, asked[number][1])
         for where, text in training
         for number, (kind, similarity) in sorted(index.find(text).items())
     ]

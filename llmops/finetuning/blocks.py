@@ -7,25 +7,20 @@ from llmops.errors import ConfigError, DataError
 from llmops.finetuning.tokens import Row
 
 
-def text_rows(texts: Sequence[str], tokenizer: Any, max_tokens: int, pack: bool = False) -> list[Row]:
+def text_rows(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> list[Row]:
     """Tokenise each text, end it, and cut it into rows of at most `max_tokens` ids; `labels` equal `input_ids`.
 
     A row starts with the token that comes before the first one to predict: what begins a text, or the last token of the
     row before. A trainer shifts labels by one, so each token is learnt once, the first of a row from one token only.
-    With `pack`, all texts are one stream with the end-of-text token between them, as for GPT (Radford et al. 2018),
-    and all rows but the last are full; a text then sees the end of the one before it.
 
     Raises:
         ConfigError: `max_tokens` is below 2, or the tokenizer has no end-of-text token.
         DataError: a text is empty or no Unicode, or there is none.
     """
     check_texts(texts)
-    streams = [token_stream(text, tokenizer) for text in texts]
-    if pack:
-        streams = [[streams[0][0], *(token for stream in streams for token in stream[1:])]]
     return [
         Row(input_ids=stream[start:end], labels=stream[start:end])
-        for stream in streams
+        for stream in (token_stream(text, tokenizer) for text in texts)
         for start, end in row_spans(len(stream), max_tokens)
     ]
 

@@ -41,6 +41,9 @@ def make_callbacks(schedule: Schedule, recipe: Recipe, report: Report, held_out:
                 self.last = (now, state.global_step)
             report(state.global_step, state.max_steps, measured)
 
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.last = (time.perf_counter(), state.global_step)  # measuring and saving are no training
+
     class Sealer(TrainerCallback):  # type: ignore[misc]
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             PartialState().wait_for_everyone()  # each process writes a part

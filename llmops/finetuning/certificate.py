@@ -12,7 +12,7 @@ from llmops.finetuning.merging import TOLERANCES
 from llmops.finetuning.tokens import IGNORED, Row
 from llmops.finetuning.trainable import Trainable, load_base
 from llmops.models.adapter import read_identity
-from llmops.models.engine import base_identity, load_tokenizer
+from llmops.models.engine import base_identity, load_tokenizer, resolve_dtype
 
 RELOAD_TOLERANCE = 1e-3  # of logits, in the dtype of training
 _GREEDY_TOKENS = 16
@@ -102,7 +102,9 @@ def _certify_model(
 ) -> Certificate:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    template = _template(trained.tokenizer, AutoTokenizer.from_pretrained(folder))
+    template = _describe(AutoTokenizer.from_pretrained(folder))
+    if template != _describe(trained.tokenizer):
+        raise ArtifactError("the tokenizer that is read back renders a chat otherwise than that of training. Train it anew.")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=trained.model.dtype).to(trained.model.device)
     reload = _compare(_measure(model, rows), wanted, RELOAD_TOLERANCE)
     return Certificate(_probes(rows, wanted), template, reload, forgetting=forgetting)
@@ -116,17 +118,19 @@ def _certify_adapter(
     weights, quantised = trained.weights, trained.method.name == "qlora"
     tokenizer = load_tokenizer(weights, chat=False)
     read_identity(folder).check(base_identity(weights, tokenizer))
-    dtype, device = str(trained.model.dtype).removeprefix("torch."), trained.model.device
+    dtype, place = resolve_dtype(trained.dtype), trained.model.device
     base = load_base(weights, dtype, quantised)
-    base = base if quantised else base.to(device)
+    if not quantised:
+        trained.model.to("cpu")  # where room on a GPU is short, one of the two is enough
+        base = base.to(place)
     plain = _measure(base, rows)
     found = _measure(PeftModel.from_pretrained(base, str(folder)), rows)
     del base
-    whole = PeftModel.from_pretrained(load_base(weights, "float32").to(device), str(folder))
+    whole = PeftModel.from_pretrained(load_base(weights, "float32"), str(folder))
     apart = _measure(whole, rows)
     merged = _measure(whole.merge_and_unload(), rows)
     return Certificate(
-        _probes(rows, wanted), _template(trained.tokenizer, tokenizer), _compare(found, wanted, RELOAD_TOLERANCE),
+        _probes(rows, wanted), _describe(tokenizer), _compare(found, wanted, RELOAD_TOLERANCE),
         effect=_difference(wanted.logits, plain.logits), merge=_compare(merged, apart, TOLERANCES["float32"]),
         merge_from_trained=_compare(merged, wanted, None if quantised else TOLERANCES[dtype]), forgetting=forgetting,
     )  # fmt: skip
@@ -204,19 +208,8 @@ def _difference(found: Any, wanted: Any) -> float:
     return float((found - wanted).abs().max()) if finite else float("inf")
 
 
-def _template(trained: Any, loaded: Any) -> Template:
-    """The template of the tokenizer that was read back; texts without one have digests of nothing.
-
-    Raises:
-        ArtifactError: it isn't that of training.
-    """
-    first, second = (_describe(tokenizer) for tokenizer in (trained, loaded))
-    if first != second:
-        raise ArtifactError("the tokenizer that is read back renders a chat otherwise than that of training. Train it anew.")
-    return second
-
-
 def _describe(tokenizer: Any) -> Template:
+    """How a tokenizer renders a chat; of one without a template, digests of nothing."""
     template = tokenizer.chat_template or ""
     rendered = str(tokenizer.apply_chat_template(_CHAT, tokenize=False)) if template else ""
     names = [name for name in ("bos_token", "eos_token", "pad_token") if getattr(tokenizer, name) is not None]

@@ -16,11 +16,15 @@ def seal(checkpoint: Path) -> None:
 
 def newest(folder: Path) -> Path | None:
     """The whole checkpoint of the most steps; those that a kill or a full disk left in pieces are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    found = sorted(folder.glob("checkpoint-*"), key=step_of)
     for path in found:
         if not _is_whole(path):
             shutil.rmtree(path)
     return next((path for path in reversed(found) if path.is_dir()), None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _is_whole(checkpoint: Path) -> bool:

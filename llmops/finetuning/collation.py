@@ -41,19 +41,32 @@ def _packed(rows: Sequence[Row]) -> dict[str, Any]:
     return {"input_ids": ids, "labels": labels, "position_ids": positions[None]}
 
 
-def answer_loss(model: Any, batch: dict[str, Any], labels_in_step: Any = None) -> Any:
+def answer_loss(model: Any, batch: dict[str, Any], labels_in_step: Any = None, half: bool = False) -> Any:
     """The mean negative log-likelihood of the labelled tokens of a collated batch, over `labels_in_step` of them if given.
 
-    The same as over all logits, without the (b, s, vocabulary) tensor: in fine-tuning most of it would be thrown away. On a
-    base in bfloat16 an adapter computes in bfloat16 too, which is a quarter faster; its weights stay in float32.
+    The same as over all logits, without the (b, s, vocabulary) tensor: in fine-tuning most of it would be thrown away. With
+    `half` products are computed in bfloat16, and weights stay as they are: beside a base in bfloat16 an adapter in float32
+    would cost a quarter more.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "shift_labels")}
-    labels, base = batch["shift_labels"], getattr(model, "module", model)  # DDP wraps it
-    with torch.autocast(labels.device.type, torch.bfloat16, enabled=base.dtype == torch.bfloat16):
+    labels = batch["shift_labels"]
+    with torch.autocast(labels.device.type, torch.bfloat16, enabled=half):
         logits = model(**inputs, use_cache=False).logits
     total = cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
     count = (labels != IGNORED).sum() if labels_in_step is None else labels_in_step
     return total / max(int(count), 1)
+
+
+def fused_loss(model: Any, batch: dict[str, Any], labels_in_step: Any = None, half: bool = False) -> Any:
+    """The same by the head that TRL's trainers add to a model: on a GPU, logits of labelled positions only, in tiles.
+
+    Elsewhere it makes those of all positions, which fine-tuning needs few of (docs/decisions/008).
+    """
+    import torch
+
+    inputs = {name: batch[name] for name in ("input_ids", "position_ids") if name in batch}
+    with torch.autocast(batch["labels"].device.type, torch.bfloat16, enabled=half):
+        return model(**inputs, labels=batch["labels"], num_items_in_batch=labels_in_step, fused_lm_head=True).loss

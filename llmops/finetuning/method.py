@@ -3,7 +3,9 @@
 LoRA: Hu et al. 2021. QLoRA: Dettmers et al. 2023. DoRA: Liu et al. 2024. rsLoRA: Kalajdzievski 2023.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from llmops.errors import ConfigError
@@ -50,6 +52,19 @@ class Method:
     @property
     def target_names(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.targets.split(",") if name.strip())
+
+    @classmethod
+    def of_adapter(cls, adapter: Path, name: str, base_config: Any) -> "Method":
+        """The method of an adapter that exists, by its adapter_config.json; it is trained further as `name` says."""
+        entries = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        targets = entries["target_modules"]
+        named = targets if isinstance(targets, str) else ",".join(sorted(targets))
+        upper, depth = entries.get("layers_to_transform"), base_config.num_hidden_layers
+        variants = [variant for variant in ("dora", "rslora") if entries.get(f"use_{variant}")]
+        return cls(
+            name, entries["r"], entries["lora_alpha"], "attention" if set(named.split(",")) == set(ATTENTION) else named,
+            len(upper) / depth if upper else 1.0, entries.get("lora_dropout", 0.0), "+".join(variants) or "plain",
+        )  # fmt: skip
 
     def peft_config(self, base_config: Any) -> Any:
         """The PEFT configuration for a base with this transformers config."""

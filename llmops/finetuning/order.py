@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,12 @@ class Schedule:
 
     def tokens(self, steps: int) -> int:
         """The tokens of the first `steps` steps."""
-        return sum(self.lengths[row] for row in self.order[: steps * self.batch_size])
+        return self._seen[min(steps * self.batch_size, len(self.order))]
+
+    @cached_property
+    def _seen(self) -> list[int]:
+        """The tokens of the first rows, by how many."""
+        return list(accumulate((self.lengths[row] for row in self.order), initial=0))
 
 
 def training_order(lengths: Sequence[int], batch_size: int, epochs: float, seed: int) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 from llmops.datasets.rows import Parsed
 from llmops.datasets.tables import RejectedRow
 from llmops.errors import DataError
-from llmops.finetuning.tokens import IGNORED, Pair, Row, count_tokens
+from llmops.finetuning.tokens import IGNORED, Pair, Row, longest
 
 Item = TypeVar("Item")
 Example = TypeVar("Example", Row, Pair)
@@ -17,16 +17,13 @@ Example = TypeVar("Example", Row, Pair)
 
 @dataclass(frozen=True)
 class Prepared(Generic[Example]):
-    """Tokenised examples to train on and to measure on, how many were too long, and all that were left out."""
+    """Tokenised examples to train on and to measure on, all that were left out, and how long each was that has tokens."""
 
     rows: tuple[Example, ...]
     held_out: tuple[Example, ...]
-    too_long: int
     rejected: tuple[RejectedRow, ...]
-
-    @property
-    def lengths(self) -> list[int]:
-        return [count_tokens(row) for row in (*self.rows, *self.held_out)]
+    lengths: tuple[int, ...]  # tokens of the longest sequence, those of examples that are too long too
+    format: str
 
 
 def prepare(
@@ -41,8 +38,8 @@ def prepare(
         DataError: nothing is left, or a share of more than `max_rejected` is left out.
     """
     rows: list[Example] = []
+    lengths: list[int] = []
     out = list(parsed.rejected)
-    too_long = 0
     for item, where in zip(parsed.items, parsed.wheres, strict=True):
         try:
             row = tokenise(item)
@@ -50,9 +47,9 @@ def prepare(
         except DataError as error:
             out.append(RejectedRow(where, str(error)))
             continue
-        if count_tokens(row) > max_tokens:
-            too_long += 1
-            out.append(RejectedRow(where, f"it has {count_tokens(row)} tokens, more than max_tokens={max_tokens}."))
+        lengths.append(longest(row))
+        if lengths[-1] > max_tokens:
+            out.append(RejectedRow(where, f"it has {lengths[-1]} tokens, more than max_tokens={max_tokens}."))
             continue
         rows.append(row)
     reasons, count = "; ".join(f"{each.where}: {each.reason}" for each in out[:3]), len(out) + len(rows)
@@ -66,21 +63,30 @@ def prepare(
     measured = _choose(len(rows), held_out, seed)
     return Prepared(
         tuple(row for i, row in enumerate(rows) if i not in measured),
-        tuple(row for i, row in enumerate(rows) if i in measured), too_long, tuple(out),
+        tuple(row for i, row in enumerate(rows) if i in measured), tuple(out), tuple(lengths), parsed.format,
     )  # fmt: skip
 
 
 def _check(row: Row | Pair, stops: set[int], special: set[int]) -> None:
     """Raises DataError when an answer holds no text, or doesn't end with a token that stops an engine."""
-    if "prompt_ids" in row:
-        answers = [row["chosen_ids"], row["rejected_ids"]]
-    else:
-        answers = [[label for label in row["labels"] if label != IGNORED]]
-    for answer in answers:
+    for answer in _answers(row):
         if not set(answer) - special:
             raise DataError("its answer has no token but special ones.")
         if stops and answer[-1] not in stops:
             raise DataError("its answer doesn't end with the base's end-of-turn token: it would never learn to stop.")
+
+
+def _answers(row: Row | Pair) -> list[list[int]]:
+    """What is learned or compared: the runs of labels that nothing else comes between."""
+    if "prompt_ids" in row:
+        return [row["chosen_ids"], row["rejected_ids"]]
+    runs: list[list[int]] = [[]]
+    for label in row["labels"]:
+        if label != IGNORED:
+            runs[-1].append(label)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run] or [[]]
 
 
 def _choose(count: int, share: float, seed: int) -> set[int]:

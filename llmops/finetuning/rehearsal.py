@@ -4,19 +4,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from llmops.errors import ConfigError
 from llmops.finetuning.collation import answer_loss, collate
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Row, count_tokens
 
-_BATCHES = 3  # the first of them is slow
+_PLACES = (0.5, 0.2, 0.5, 0.8)  # batches by their place among short and long ones; the first makes kernels and isn't timed
 _TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}  # of a loss, as a share
 
 
-def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recipe) -> float:
-    """Tokens per second, forward and backward, on examples of middling length; weights and random state stay as they are.
+def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recipe, packed: bool) -> float:
+    """Tokens per second, forward and backward, on three batches; weights and random state stay as they are.
 
     Raises:
         ConfigError: examples are to be packed, and this base lets them see each other.
@@ -24,22 +22,22 @@ def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recip
     import torch
 
     by_length = sorted(rows, key=count_tokens)
-    middle = max(0, len(by_length) // 2 - recipe.micro_batch // 2)
-    chosen = by_length[middle : middle + recipe.micro_batch]
-    batch = _batch(chosen, model, tokenizer, recipe.packs)
-    tokens, seconds = sum(map(count_tokens, chosen)), []
+    starts = [max(0, round(place * (len(by_length) - recipe.micro_batch))) for place in _PLACES]
+    chosen = [by_length[start : start + recipe.micro_batch] for start in starts]
+    seconds = []
     with torch.random.fork_rng():
-        if recipe.packs:
-            _check_packing(model, batch, _batch(chosen, model, tokenizer, packed=False))
+        if packed:
+            _check_packing(model, *(_batch(chosen[0], model, tokenizer, together) for together in (True, False)))
         model.train()
-        for _ in range(_BATCHES):
+        for examples in chosen:
+            batch = _batch(examples, model, tokenizer, packed)
             started = time.perf_counter()
-            answer_loss(model, batch).backward()
+            answer_loss(model, batch, half=recipe.half).backward()
             if model.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
             model.zero_grad(set_to_none=True)
-    return tokens / float(np.min(seconds))
+    return sum(count_tokens(row) for examples in chosen[1:] for row in examples) / sum(seconds[1:])
 
 
 def _batch(rows: Sequence[Row], model: Any, tokenizer: Any, packed: bool) -> dict[str, Any]:

@@ -36,6 +36,13 @@ def count_tokens(example: Row | Pair) -> int:
     return len(example["input_ids"])
 
 
+def longest(example: Row | Pair) -> int:
+    """The tokens of the longest sequence that a model reads of an example."""
+    if "prompt_ids" in example:
+        return len(example["prompt_ids"]) + max(len(example["chosen_ids"]), len(example["rejected_ids"]))
+    return len(example["input_ids"])
+
+
 def as_row(example: Row | Pair) -> Row:
     """An example as a conversation: of a pair, the prompt with the better answer."""
     if "prompt_ids" not in example:

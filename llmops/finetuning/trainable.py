@@ -1,5 +1,6 @@
 """The model that is trained: a base, and on it a new adapter or one that is trained further."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from llmops.models.weights import Weights
 
 @dataclass(frozen=True)
 class Trainable:
-    """A model in training, with the tokenizer it reads by, the weights it began as, and how it is trained."""
+    """A model in training, with the tokenizer it reads by, the weights it began as, how it is trained and in which dtype."""
 
     model: Any
     tokenizer: Any
     weights: Weights
     method: Method
+    dtype: str = "auto"
 
     @property
     def kind(self) -> str:
@@ -29,17 +31,15 @@ class Trainable:
         """The same with a model that is loaded anew and takes `state`, where training left this one in parts."""
         if state is None:
             return self
-        import torch
-
         model = load()
         model.load_state_dict(state)
-        return replace(self, model=model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
+        return replace(self, model=model.eval())
 
 
 def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adapter: Path | None = None) -> Any:
-    """Load a base and what of it is trained; a new adapter's first weights follow from `seed`.
+    """Load a base and what of it is trained onto the device of this process; first weights of an adapter follow from `seed`.
 
-    The base is in `dtype`, its adapter in float32. All weights of a base are trained in float32.
+    The base of a LoRA is in `dtype`, its adapter in float32. All weights of a base are trained in float32.
 
     Raises:
         ConfigError: a full training is to continue an adapter, or the base has none of the modules named as targets.
@@ -51,20 +51,23 @@ def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adap
     if method.name == "full":
         if adapter is not None:
             raise ConfigError("method is full, which can't continue an adapter. Merge it into the base first.")
-        return load_base(weights, "float32")
-    base = load_base(weights, dtype, quantised=method.name == "qlora")
-    if method.name == "qlora":
+        return load_base(weights, "float32").to(device())
+    quantised = method.name == "qlora"
+    base = load_base(weights, dtype, quantised)
+    if quantised:
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
     if adapter is not None:
-        return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
-    try:
-        return get_peft_model(base, method.peft_config(base.config))
-    except ValueError as error:  # PEFT's "Target modules ... not found in the base model"
-        raise ConfigError(f"targets is {method.targets!r}: {str(error).splitlines()[0]}") from error
+        model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    else:
+        try:
+            model = get_peft_model(base, method.peft_config(base.config))
+        except ValueError as error:  # PEFT's "Target modules ... not found in the base model"
+            raise ConfigError(f"targets is {method.targets!r}: {str(error).splitlines()[0]}") from error
+    return model if quantised else model.to(device())
 
 
 def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
-    """Load a causal LM in `dtype`, or in 4 bits (nf4) that compute in it."""
+    """Load a causal LM in `dtype`; or in 4 bits (nf4) that compute in it, and what isn't quantised in float32."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -72,9 +75,8 @@ def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
     if not quantised:
         return AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch_dtype)
     quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch_dtype)
-    place = {"": 0 if torch.cuda.is_available() else "cpu"}
     model = AutoModelForCausalLM.from_pretrained(
-        weights.folder, dtype=torch_dtype, quantization_config=quantisation, device_map=place
+        weights.folder, dtype=torch.float32, quantization_config=quantisation, device_map={"": device()}
     )
     for module in model.modules():
         # On processors with avx512_bf16, bitsandbytes repacks weights when first evaluated, rounds their scales to bfloat16,
@@ -82,3 +84,12 @@ def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def device() -> str:
+    """The GPU of this process; the processor where there is none, and where processes will share the model (FSDP)."""
+    import torch
+
+    if not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

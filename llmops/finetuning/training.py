@@ -1,18 +1,20 @@
 """Train on tokenised rows with TRL's trainers, from the first step or from the newest whole checkpoint."""
 
+import json
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from llmops.errors import ConfigError, LLMOpsError
-from llmops.files import told_when_full
 from llmops.finetuning import checkpoints
 from llmops.finetuning.callbacks import Report, make_callbacks
-from llmops.finetuning.collation import answer_loss, collate
+from llmops.finetuning.collation import answer_loss, collate, fused_loss
 from llmops.finetuning.order import Schedule, training_order
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Pair, Row, count_tokens
@@ -41,27 +43,28 @@ def train(
     Where `held_out` is given, the weights with the lowest loss on it are the ones that stay.
 
     Raises:
-        LLMOpsError: the loss is no number any more, or the disk is full.
+        LLMOpsError: the loss or its gradient is no number any more, or processes don't share the folder.
+        ConfigError: batches can't be shared among the processes.
     """
     from trl import SFTConfig, SFTTrainer
 
-    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
+    class AnswerTrainer(_guarded(SFTTrainer)):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            loss = answer_loss(model, inputs, num_items_in_batch)
+            find_loss = fused_loss if inputs["labels"].device.type == "cuda" else answer_loss
+            loss = find_loss(model, inputs, num_items_in_batch, recipe.half)
             shared = num_items_in_batch is not None and self.args.average_tokens_across_devices
             return loss * self.accelerator.num_processes if shared else loss  # gradients are averaged over processes
 
-        def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            return _finite(super().training_step(*args, **kwargs), self)
-
     schedule = _schedule(rows, recipe)
     arguments = _arguments(recipe, schedule, folder, bool(held_out))
-    trainer = AnswerTrainer(
-        model=model, args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}), processing_class=tokenizer,
-        train_dataset=_dataset(rows).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
-        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, recipe.packs),
-        callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
-    )  # fmt: skip
+    with _unrounded(model):
+        trainer = AnswerTrainer(
+            model=model, args=_on_one_gpu(SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})),
+            processing_class=tokenizer, train_dataset=_dataset(rows).select(schedule.order),
+            eval_dataset=_dataset(held_out) if held_out else None,
+            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, recipe.packs),
+            callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
+        )  # fmt: skip
     return _run(trainer, folder, schedule)
 
 
@@ -69,36 +72,66 @@ def train_preferences(
     model: Any, tokenizer: Any, pairs: Sequence[Pair], held_out: Sequence[Pair], recipe: Recipe, beta: float, folder: Path,
     report: Report,
 ) -> Training:  # fmt: skip
-    """Train an adapter by direct preference optimisation (Rafailov et al. 2023); the reference is the model as it comes.
+    """Train by direct preference optimisation (Rafailov et al. 2023); the reference is the model as it comes.
 
     `beta` is how dearly leaving the reference is paid for.
 
     Raises:
         LLMOpsError: as `train`.
-        ConfigError: pairs are to be packed, which TRL does not do.
+        ConfigError: as `train`, or pairs are to be packed, which TRL does not do.
     """
     if recipe.packing == "yes":
         raise ConfigError("packing is 'yes', which preferences don't take. Set packing=auto.")
     from trl import DPOConfig, DPOTrainer
 
-    class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
+    class PreferenceTrainer(_guarded(DPOTrainer)):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already, as conversations are
 
-        def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            return _finite(super().training_step(*args, **kwargs), self)
+        def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+            super()._load_from_checkpoint(checkpoint, model)
+            if hasattr(self.model, "peft_config"):  # with TRL's copy of the reference beside it, this one is passed over
+                self.model.load_adapter(checkpoint, "default", is_trainable=True)
 
     schedule = _schedule(pairs, recipe)
     arguments = _arguments(recipe, schedule, folder, bool(held_out))
-    trainer = PreferenceTrainer(
-        model=model, args=DPOConfig(**arguments, beta=beta, max_length=None), processing_class=tokenizer,
-        train_dataset=_dataset(pairs).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
-        callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
-    )  # fmt: skip
+    with _unrounded(model):
+        trainer = PreferenceTrainer(
+            model=model, args=_on_one_gpu(DPOConfig(**arguments, beta=beta, max_length=None)), processing_class=tokenizer,
+            train_dataset=_dataset(pairs).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
+            callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
+        )  # fmt: skip
     training = _run(trainer, folder, schedule)
     if "ref" in getattr(model, "peft_config", {}):
         model.delete_adapter("ref")  # TRL's copy of what it started from
     return training
+
+
+def check_batches(recipe: Recipe) -> None:
+    """Raise ConfigError unless a step's batch can be shared evenly among the processes."""
+    processes = _processes()
+    if recipe.batch_size % (recipe.micro_batch * processes):
+        raise ConfigError(
+            f"batch_size is {recipe.batch_size}, expected a multiple of micro_batch times processes "
+            f"({recipe.micro_batch} * {processes})."
+        )
+
+
+def _guarded(trainer: Any) -> Any:
+    """A trainer that stops before a gradient that is no number spoils every weight, in all processes alike."""
+
+    class Guarded(trainer):  # type: ignore[misc]
+        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+            norm = super()._get_grad_norm(*args, **kwargs)
+            if not math.isfinite(float(norm)):
+                raise LLMOpsError(
+                    f"the loss or its gradient is no number (gradient norm {float(norm)}) at step "
+                    f"{self.state.global_step + 1}; training stopped, the last checkpoint is kept. "
+                    "Lower learning_rate, or look for odd examples."
+                )
+            return norm
+
+    return Guarded
 
 
 def _run(trainer: Any, folder: Path, schedule: Schedule) -> Training:
@@ -106,15 +139,51 @@ def _run(trainer: Any, folder: Path, schedule: Schedule) -> Training:
 
     trainer.remove_callback(PrinterCallback)  # `report` says the same
     _know_numbered_processors()
-    with trainer.accelerator.main_process_first():
-        start = checkpoints.newest(folder)
+    start = _start(trainer, folder)
+    resumed_from = checkpoints.step_of(start) if start else 0
+    if start and _had_stopped_early(start):
+        done = resumed_from * schedule.batch_size
+        trainer.train_dataset = trainer.train_dataset.select(range(done))  # what is left is to take the best weights
     started = time.perf_counter()
-    with told_when_full(folder, "the last whole checkpoint is kept"):
-        result = trainer.train(resume_from_checkpoint=str(start) if start else None)
+    result = trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.eval()
-    steps, resumed_from = result.global_step, int(start.name.rpartition("-")[2]) if start else 0
+    steps, seconds = result.global_step, time.perf_counter() - started
     state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
-    return Training(steps, resumed_from, schedule.tokens(steps), time.perf_counter() - started, state)
+    trainer.accelerator.free_memory()  # the optimiser's moments
+    return Training(steps, resumed_from, schedule.tokens(steps), seconds, state)
+
+
+def _start(trainer: Any, folder: Path) -> Path | None:
+    """The checkpoint from which all processes go on: the newest whole one that the first finds.
+
+    Raises:
+        LLMOpsError: another process doesn't see it.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    found = checkpoints.newest(folder) if trainer.is_world_process_zero() else None
+    (chosen,) = broadcast_object_list([found])
+    if chosen is not None and not chosen.is_dir():
+        raise LLMOpsError(f"{chosen} is not to be seen from this machine. Let $LLMOPS_CACHE be a folder that all share.")
+    return Path(chosen) if chosen else None
+
+
+def _had_stopped_early(checkpoint: Path) -> bool:
+    """Whether nothing had improved for as long as patience lasts; transformers forgets that it stopped for it."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback")
+    if not stopping:
+        return False
+    return int(stopping["attributes"]["early_stopping_patience_counter"]) >= int(stopping["args"]["early_stopping_patience"])
+
+
+@contextmanager
+def _unrounded(model: Any) -> Iterator[None]:
+    """TRL rounds the adapter of a base in 4 bits to bfloat16, where small steps are lost; here it keeps its weights."""
+    kept = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
+    yield
+    for weight, values in kept:
+        weight.data = values
 
 
 @cache
@@ -125,21 +194,10 @@ def _know_numbered_processors() -> None:
     register_package(99, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None)
 
 
-def _finite(loss: Any, trainer: Any) -> Any:
-    """Return a step's loss.
-
-    Raises:
-        LLMOpsError: it is no number: going on would spoil every weight.
-    """
-    import torch
-
-    step = trainer.state.global_step + 1
-    if not torch.isfinite(loss).all():
-        raise LLMOpsError(
-            f"the loss is {float(loss)} at step {step}; training stopped, the last checkpoint is kept. "
-            "Lower learning_rate, or look for odd examples."
-        )
-    return loss
+def _on_one_gpu(arguments: Any) -> Any:
+    """Arguments by which a process takes one GPU, however many there are: transformers would cut batches across rows."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _schedule(rows: Sequence[Row] | Sequence[Pair], recipe: Recipe) -> Schedule:
@@ -154,26 +212,27 @@ def _dataset(rows: Sequence[Row] | Sequence[Pair]) -> Any:
     return Dataset.from_list(list(rows))
 
 
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _arguments(recipe: Recipe, schedule: Schedule, folder: Path, held_out: bool) -> dict[str, Any]:
     """What the trainers share. The rows come in their final order, all epochs as one."""
     import torch
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if recipe.batch_size % (recipe.micro_batch * processes):
-        raise ConfigError(
-            f"batch_size is {recipe.batch_size}, expected a multiple of micro_batch times processes "
-            f"({recipe.micro_batch} * {processes})."
-        )
+    check_batches(recipe)
     return {
         "output_dir": str(folder), "num_train_epochs": 1, "train_sampling_strategy": "sequential", "seed": recipe.seed,
         "learning_rate": recipe.learning_rate, "lr_scheduler_type": "cosine",
         "warmup_steps": min(recipe.warmup_steps, schedule.steps // 2),  # the first step of a warm-up learns nothing
         "per_device_train_batch_size": recipe.micro_batch, "per_device_eval_batch_size": recipe.micro_batch,
-        "gradient_accumulation_steps": recipe.batch_size // (recipe.micro_batch * processes),
+        "gradient_accumulation_steps": recipe.batch_size // (recipe.micro_batch * _processes()),
         "save_strategy": "steps", "save_steps": recipe.checkpoint_every, "save_total_limit": 2,
         "eval_strategy": "steps" if held_out else "no", "eval_steps": recipe.checkpoint_every,
         "load_best_model_at_end": held_out, "metric_for_best_model": "loss" if held_out else None,
+        "restore_callback_states_from_checkpoint": True,
+        "gradient_checkpointing": recipe.recompute, "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_steps": 1, "logging_nan_inf_filter": False, "disable_tqdm": True, "report_to": [],
-        "bf16": False, "gradient_checkpointing": False, "remove_unused_columns": False, "dataloader_pin_memory": False,
+        "bf16": False, "remove_unused_columns": False, "dataloader_pin_memory": False,
         "use_cpu": not torch.cuda.is_available(), "ddp_find_unused_parameters": False,
     }  # fmt: skip

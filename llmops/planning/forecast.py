@@ -1,11 +1,33 @@
 """What a training will make and need, in words for a table."""
 
+from collections.abc import Sequence
+
 from llmops.errors import ConfigError
+from llmops.finetuning.collation import collate
 from llmops.finetuning.method import Method
+from llmops.finetuning.recipe import Recipe
+from llmops.finetuning.tokens import Pair, Row, longest
 from llmops.models.weights import Weights
 from llmops.planning.memory import Load, estimate_memory
 from llmops.planning.serving import max_lora_rank, unservable
 from llmops.planning.sizes import count_parameters, read_config
+
+
+def load_of(examples: Sequence[Row] | Sequence[Pair], recipe: Recipe, preferring: bool, pad: int) -> Load:
+    """What the longest examples put through the model at once; those of preferences pass it by TRL's trainer."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    together = sorted(examples, key=longest, reverse=True)[: recipe.micro_batch]
+    if preferring:
+        return Load(
+            2 * len(together), longest(together[0]), dtype=recipe.dtype, recompute=recipe.recompute, chunked=True, gpu=gpu,
+            masked=True, reference=True,
+        )  # fmt: skip
+    batch = collate([row for row in together if "input_ids" in row], pad, recipe.packs)
+    rows, tokens = batch["input_ids"].shape
+    labelled = batch["shift_labels"].numel()
+    return Load(rows, tokens, labelled, recipe.dtype, recipe.recompute, chunked=gpu, gpu=gpu, masked=recipe.packs)
 
 
 def forecast(weights: Weights, method: Method, load: Load) -> dict[str, str]:

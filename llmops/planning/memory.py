@@ -2,7 +2,7 @@
 
 These are bytes of tensors: the sum of parts that needn't peak together, so a full training takes up to a sixth less, and the
 gradients inside a layer left out, so others take up to a sixth more. A process on Linux held 1.0 to 1.7 times as much, with
-checkpointing up to 4 times, as glibc keeps what was freed; with MALLOC_MMAP_THRESHOLD_=1048576 set, 0.8 to 1.4 times.
+recomputing up to 4 times, as glibc keeps what was freed; with MALLOC_MMAP_THRESHOLD_=1048576 set, 0.8 to 1.4 times.
 """
 
 from dataclasses import astuple, dataclass, replace
@@ -26,16 +26,17 @@ class Load:
 
     `labelled` counts the positions of the batch that need logits; None is all of them. With `chunked` the loss is TRL's, as
     for preferences: logits come in chunks, and of every position unless there is a `gpu`. Batches are `masked` where rows
-    are packed, and by TRL.
+    are packed, and by TRL. With a `reference` the base is there twice.
     """
 
     batch_size: int
     tokens: int
     labelled: int | None = None
     dtype: str = "float32"
-    checkpointing: bool = False
+    recompute: bool = False
     chunked: bool = False
     masked: bool = False
+    reference: bool = False
     gpu: bool = False
 
     def __post_init__(self) -> None:
@@ -67,39 +68,42 @@ class Memory:
 
 
 def estimate_memory(base: Any, method: Method, load: Load) -> Memory:
-    """Estimate for a base, given as `read_config` takes it, with AdamW and no autocast.
+    """Estimate for a base, given as `read_config` takes it, with AdamW and products in `load.dtype`.
 
     What is trained is in float32, as are its gradients and moments. The base of a LoRA is in `load.dtype`. In that of a
-    QLoRA the linear layers but the head are in nf4 and all else in float32; a full training is in float32.
+    QLoRA the linear layers but the head are in nf4 and all else in float32. Of weights in float32, products in bfloat16
+    keep copies.
 
     Raises:
         ConfigError: as `count_parameters`, or the architecture can't run without weights.
     """
-    config = read_config(base)
-    dtype = resolve_dtype(load.dtype) if method.name == "lora" else "float32"
+    config, dtype = read_config(base), resolve_dtype(load.dtype)
     model = attach(model_to_count(config, dtype, load.masked), config, method)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    if load.checkpointing:
-        activations = _checkpointed(config, method, dtype, load)
+    if load.recompute:
+        activations = _recomputed(config, method, dtype, load)
     else:
         activations = kept_bytes(model, load.batch_size, load.tokens)
     logits = _logits(load, config.get_text_config().vocab_size, WIDTHS[dtype])
-    return Memory(_weights(model, method), 4 * trained, ADAM * trained, activations, logits)
+    return Memory(_weights(model, method, load), 4 * trained, ADAM * trained, activations, logits)
 
 
-def _weights(model: Any, method: Method) -> int:
+def _weights(model: Any, method: Method, load: Load) -> int:
     from torch.nn import Linear
 
-    whole: int = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    if method.name != "qlora":
-        return whole
-    head = model.get_output_embeddings()
     linear = {module.weight for module in model.modules() if isinstance(module, Linear)}
+    if method.name == "lora":
+        return sum(weight.numel() * (4 if weight.requires_grad else weight.element_size()) for weight in model.parameters())
+    whole: int = 4 * sum(weight.numel() for weight in model.parameters())
+    if method.name == "full":
+        copies = 2 * sum(weight.numel() for weight in linear) if resolve_dtype(load.dtype) == "bfloat16" else 0
+        return whole * (2 if load.reference else 1) + copies
+    head = model.get_output_embeddings()
     linear -= {getattr(head, "base_layer", head).weight}
     return whole - round((WIDTHS["float32"] - NF4) * sum(weight.numel() for weight in linear if not weight.requires_grad))
 
 
-def _checkpointed(config: Any, method: Method, dtype: str, load: Load) -> int:
+def _recomputed(config: Any, method: Method, dtype: str, load: Load) -> int:
     """The input of every layer, and all that one of them keeps when it is run again (Chen et al. 2016)."""
     text = config.get_text_config()
     depth = int(text.num_hidden_layers)

@@ -1,4 +1,4 @@
-"""Our own flavor: a folder of plain files as an MLflow model. Indexes and adapters are such folders.
+"""Our own flavor: a folder of plain files as an MLflow model. Indexes, adapters and bases are such folders.
 
 MLmodel   certificate.json   <kind>/...         nothing is pickled, nothing runs on load
 """
@@ -45,13 +45,14 @@ def log_folder(
 ) -> Registered:  # fmt: skip
     """Log `folder` in the active run and register it as a version of `name`; content already registered is reused.
 
-    `prepare` may give the model a further flavor; a certificate is stored beside the folder.
+    `prepare` may give the model a further flavor. A certificate is stored beside the folder; where it says more than that of
+    the same content, that is registered anew.
 
     Raises:
         ArtifactError: what comes back from the store is not what was logged; it is not registered.
     """
     found = versions.find_digest(name, digest)
-    if found is not None:
+    if found is not None and not _says_more(certificate, found):
         versions.make_current(found)
         return found
     info = Model.log(
@@ -64,6 +65,12 @@ def log_folder(
     made = versions.register(info.model_id, name, digest)
     versions.make_current(made)
     return made
+
+
+def _says_more(certificate: dict[str, Any] | None, found: Registered) -> bool:
+    stored = versions.download(f"models:/{found.model_id}") / CERTIFICATE
+    known = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+    return any(value is not None and known.get(name) is None for name, value in (certificate or {}).items())
 
 
 def fetch_folder(kind: str, uri: str) -> Path:

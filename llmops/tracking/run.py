@@ -37,19 +37,21 @@ def package_version() -> str:
 def start_step(name: str, config: Any, workplace: Path | None = None) -> Iterator[Run]:
     """Start the run of a step, or resume the one `mlflow run` made; inside another run it is nested.
 
-    A `workplace` remembers the run. What is killed there is gone on with: in the same run, or, where `mlflow run` or a
-    parent made a new one, in that, which is tagged with the one it resumes; that one is closed.
+    A `workplace` remembers the run. What is killed there is gone on with: in the same run, or, where `mlflow run` made a new
+    one, or the parent is another, in a new one, which is tagged with the one it resumes; that one is closed.
 
     Config fields are logged as params, except those `mlflow run` has logged (params are immutable). Any error marks
     the run FAILED, and a user's mistake is kept in its tag `llmops.error`.
     """
     killed = _killed_run(workplace) if workplace else None
     nested = mlflow.active_run() is not None
-    same_run = killed if killed and not nested and "MLFLOW_RUN_ID" not in os.environ else None
+    same_run = killed if killed and _may_go_on(killed) else None
     with mlflow.start_run(run_id=same_run, run_name=name, nested=nested) as run:
         if killed and not same_run:
             mlflow.set_tag(RESUMES_TAG, killed)
             mlflow.MlflowClient().set_terminated(killed, "KILLED")
+        if same_run and ERROR_TAG in run.data.tags:
+            mlflow.delete_tag(ERROR_TAG)
         if workplace:
             write_whole(workplace / _RUN_FILE, run.info.run_id)
         known = mlflow.get_run(run.info.run_id).data.params
@@ -63,13 +65,22 @@ def start_step(name: str, config: Any, workplace: Path | None = None) -> Iterato
             raise
 
 
+def _may_go_on(killed: str) -> bool:
+    """Whether the killed run can be the one that is started now: no other was made for it, and its parent goes on too."""
+    parent, active = mlflow.get_parent_run(killed), mlflow.active_run()
+    if active is not None:
+        return parent is not None and parent.info.run_id == active.info.run_id
+    return parent is None and "MLFLOW_RUN_ID" not in os.environ
+
+
 def _killed_run(workplace: Path) -> str | None:
-    """The run that last worked here, unless it finished or is of another store."""
+    """The run that last worked here, unless it finished, was deleted, or is of another store."""
     try:
         run = mlflow.get_run((workplace / _RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, MlflowException):
         return None
-    return None if run.info.status == "FINISHED" else str(run.info.run_id)
+    gone = run.info.status == "FINISHED" or run.info.lifecycle_stage != "active"
+    return None if gone else str(run.info.run_id)
 
 
 def progress_bar(label: str) -> Progress:

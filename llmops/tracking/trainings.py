@@ -121,12 +121,12 @@ def register_trained(
     mlflow.log_metrics({f"train.{name}": value for name, value in done.items()})
     mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
     method = trained.method
-    about = {"method": method.name} | dict(shown)
+    about: dict[str, Any] = {"method": method.name} | dict(shown)
     if trained.kind == "adapter":
         about |= {"rank": method.rank, "targets": method.targets, "variant": method.variant}
         about |= {f"base_{name}": value for name, value in asdict(read_identity(folder)).items()}
     else:
-        about["made_from"] = trained.weights.source
+        about.setdefault("made_from", trained.weights.source)
     digest = digests.of_folder(folder)
     version = log_folder(trained.kind, folder, f"{app}-{trained.kind}", digest, about, certificate=certificate)
     steps.log_outputs({trained.kind: version.uri})
