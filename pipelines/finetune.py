@@ -166,7 +166,7 @@ def _preflight(
     read, too_long = len(data.rows) + len(data.held_out) + len(data.rejected), sum(n > config.max_tokens for n in lengths)
     preferring = config.objective == "preference"
     rows = [as_row(row) for row in data.rows]
-    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe, packed=recipe.packs and not preferring)
+    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
     stops = read_stop_tokens(trained.weights, trained.tokenizer)
     facts = {
         "examples": f"{len(data.rows)} to train on, {len(data.held_out)} held out, {len(data.rejected)} left out of {read}",

@@ -4,19 +4,21 @@ mlflow run . -e merge --env-manager local -P adapter=models:/handbook-adapter/1
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import mlflow
-
 from llmops import digests, step
-from llmops.errors import ConfigError
-from llmops.finetuning.merging import TOLERANCES, merge
+from llmops.errors import ArtifactError, ConfigError
+from llmops.finetuning.certificate import MERGE_TOLERANCES
+from llmops.finetuning.merging import merge
+from llmops.finetuning.tokens import row_of
 from llmops.models.adapter import read_identity
 from llmops.tracking import steps
-from llmops.tracking.flavor import fetch_folder, log_folder
+from llmops.tracking.flavor import fetch_folder, log_folder, read_certificate
 from llmops.tracking.loading import find_weights
 from llmops.tracking.run import start_step
+from llmops.tracking.trainings import log_certificate
+from llmops.tracking.versions import get_version
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,27 @@ class MergeConfig:
 
 
 def main(config: MergeConfig) -> str:
-    """Merge, compare logits, and register; return the URI of the model."""
+    """Merge, certify, and register; return the URI of the model."""
     with start_step("merge", config), tempfile.TemporaryDirectory() as scratch:
-        if config.dtype not in TOLERANCES:
-            raise ConfigError(f"dtype is {config.dtype!r}, expected one of {', '.join(TOLERANCES)}.")
-        adapter, folder = fetch_folder("adapter", config.adapter), Path(scratch) / "base"
-        weights = find_weights(config.base or read_identity(adapter).source)
-        difference = merge(weights, adapter, folder, config.dtype)
-        certificate = {"merge_difference": difference, "merge_tolerance": TOLERANCES[config.dtype], "dtype": config.dtype}
-        shown = {"made_from": weights.source, "adapter": config.adapter, "dtype": config.dtype}
-        version = log_folder("base", folder, f"{config.app}-base", digests.of_folder(folder), shown, certificate=certificate)
-        mlflow.log_metric("certificate.merge_difference", difference)
+        if config.dtype not in MERGE_TOLERANCES:
+            raise ConfigError(f"dtype is {config.dtype!r}, expected one of {', '.join(MERGE_TOLERANCES)}.")
+        adapter = get_version(config.adapter)
+        folder, merged = fetch_folder("adapter", adapter.uri), Path(scratch) / "base"
+        weights = find_weights(config.base or read_identity(folder).source)
+        probes = read_certificate(adapter).get("probes")
+        if not probes:
+            raise ArtifactError(f"{adapter.uri} has no certificate with probes to compare on. Train it again.")
+        rows = [row_of(probe["input_ids"], probe["positions"]) for probe in probes]
+        certificate = asdict(merge(weights, folder, merged, config.dtype, rows))
+        log_certificate(certificate)
+        shown = {
+            "made_from": weights.source, "adapter": adapter.uri, "adapter_digest": adapter.digest, "dtype": config.dtype
+        }  # fmt: skip
+        digest = digests.of_folder(merged)
+        version = log_folder("base", merged, f"{config.app}-base", digest, shown, certificate=certificate)
         steps.log_outputs({"base": version.uri})
-    print(f"{config.adapter} merged into {weights.source}, logits within {difference:.1e} -> {version.uri}")
+    difference = certificate["merge"]["logit_difference"]
+    print(f"{adapter.uri} merged into {weights.source}, logits within {difference:.1e} -> {version.uri}")
     return version.uri
 
 

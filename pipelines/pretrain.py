@@ -175,7 +175,7 @@ def _preflight(
 ) -> None:  # fmt: skip
     lengths = sorted(len(row["input_ids"]) for row in rows)
     tokens = sum(lengths) * config.epochs
-    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe, recipe.packs)
+    speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
     facts = {
         "texts": f"{len(corpus.texts)} to train on, {len(corpus.held_out)} held out, {len(corpus.rejected)} left out",
         "tokens": f"{tokens:.0f} in all, in {len(rows)} pieces of up to {lengths[-1]}",

@@ -153,12 +153,17 @@ def test_a_corpus_that_holds_a_question_of_the_app_is_refused_unless_allowed(
     assert train(corpus, base=str(tiny_lm), questions=str(questions), allow_overlap="yes") == "models:/handbook-adapter/1"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_adapter_is_merged_into_its_own_base_only(
-    store: str, tiny_lm: Path, corpus: Path, general: str, tmp_path: Path
+    store: str, tiny_lm: Path, corpus: Path, general: str, dtype: str
 ) -> None:
     adapter = train(corpus, base=str(tiny_lm), general=general)
-    uri = merge.main(merge.MergeConfig(adapter=adapter))
-    assert uri == "models:/handbook-base/1" and metrics()["certificate.merge_difference"] < 1e-2
+    uri = merge.main(merge.MergeConfig(dtype=dtype))
+    assert uri == "models:/handbook-base/1" and "certificate.merge.logprob_difference" in metrics()
+    certificate = json.loads((download(uri) / CERTIFICATE).read_text())
+    assert certificate["reload"]["greedy_equal"] and len(certificate["probes"]) == 3
+    assert certificate["merge"]["logit_difference"] <= certificate["merge"]["tolerance"]
+    assert mlflow.models.get_model_info(uri).flavors["llmops_base"]["adapter"] == adapter
     question = (Message("user", "When does office 3 open?"),)
     apart = TransformersEngine(resolve_weights(str(tiny_lm)), "float32")
     name = apart.load_adapter(fetch_folder("adapter", adapter))

@@ -32,19 +32,19 @@ def measure(steps: int) -> dict[str, Any]:
     if not torch.cuda.is_available():
         print("  no GPU on this machine: not measured")
         return {}
-    found = {packing: apart(train_random, BILLION, steps, packing) for packing in ("yes", "no")}
+    found = {packing: apart(train_random, BILLION, steps, packing) for packing in (True, False)}
     name = torch.cuda.get_device_name()
     peak = next((value for part, value in PEAKS.items() if part in name), None)
-    packed = found["yes"]
+    packed, padded = found[True], found[False]
     return {
-        "gpu": name, "gpu_tokens_per_s": packed["tokens_per_s"], "gpu_tokens_per_s_padded": found["no"]["tokens_per_s"],
-        "gpu_packed_vs_padded": packed["tokens_per_s"] / found["no"]["tokens_per_s"],
+        "gpu": name, "gpu_tokens_per_s": packed["tokens_per_s"], "gpu_tokens_per_s_padded": padded["tokens_per_s"],
+        "gpu_packed_vs_padded": packed["tokens_per_s"] / padded["tokens_per_s"],
         "gpu_flops_per_token": packed["flops_per_token"],
         "gpu_mfu": packed["tokens_per_s"] * packed["flops_per_token"] / peak if peak else "unknown: no peak for this device",
     }  # fmt: skip
 
 
-def train_random(shape: dict[str, Any], steps: int, packing: str) -> dict[str, float]:
+def train_random(shape: dict[str, Any], steps: int, packing: bool) -> dict[str, float]:
     """Train a LoRA on a Llama of this shape and on random tokens, in examples as unlike in length as SQuAD's are."""
     import torch
     from peft import get_peft_model
@@ -59,7 +59,7 @@ def train_random(shape: dict[str, Any], steps: int, packing: str) -> dict[str, f
     model = get_peft_model(base, METHOD.peft_config(config))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), pad_token="<pad>", eos_token="<end>")
     recipe = Recipe(
-        batch_size=16, micro_batch=16, packing=packing, learning_rate=1e-4, checkpoint_every=10_000, dtype="bfloat16"
+        batch_size=32, micro_batch=32, packing=packing, learning_rate=1e-4, checkpoint_every=10_000, dtype="bfloat16"
     )
     rows = random_rows(config.vocab_size, (steps + _WARM) * recipe.batch_size)
     seconds: list[float] = []

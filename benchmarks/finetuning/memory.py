@@ -18,7 +18,7 @@ from llmops.planning.memory import Load, estimate_memory
 
 METHODS = ("lora", "qlora", "full")
 _BATCH, _STEPS = 4, 2
-_RECIPE = Recipe(batch_size=_BATCH, micro_batch=_BATCH, packing="no", learning_rate=1e-4, checkpoint_every=1000)
+_RECIPE = Recipe(batch_size=_BATCH, micro_batch=_BATCH, learning_rate=1e-4, checkpoint_every=1000)
 
 
 def measure(data: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from llmops.models.engine import load_tokenizer
 from llmops.models.weights import resolve_weights
 from llmops.types import Preference
 
-RECIPE = Recipe(learning_rate=2e-4, batch_size=8, micro_batch=4, packing="auto", warmup_steps=5, checkpoint_every=10_000)
+RECIPE = Recipe(learning_rate=2e-4, batch_size=8, micro_batch=4, warmup_steps=5, checkpoint_every=10_000)
 BETA = 0.1
 
 

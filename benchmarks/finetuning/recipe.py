@@ -10,6 +10,6 @@ MAX_TOKENS = 512
 
 def recipe(seed: int) -> Recipe:
     return Recipe(
-        epochs=1, learning_rate=1e-3, batch_size=8, micro_batch=8, packing="no", warmup_steps=10,
+        epochs=1, learning_rate=1e-3, batch_size=8, micro_batch=8, warmup_steps=10,
         checkpoint_every=10_000, dtype="auto", seed=seed,
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.finetuning.recipe import BASE, METHOD, recipe
 from benchmarks.finetuning.squad import read_split, to_rows
 from benchmarks.measure import on_one_core
-from llmops.finetuning.collation import answer_loss, collate
+from llmops.finetuning.collation import answer_loss, collate, without_casts
 from llmops.finetuning.order import Schedule, training_order
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import load_trainable
@@ -116,14 +116,15 @@ def _bare(data: Path, steps: int, seed: int) -> float:
         [weight for weight in model.parameters() if weight.requires_grad], lr=settings.learning_rate
     )
     started, tokens = 0.0, 0
-    for number, batch in enumerate(batches):
-        if number == per_step:
-            started = time.process_time()
-        answer_loss(model, collate(batch, tokenizer.pad_token_id), half=settings.half).backward()
-        if (number + 1) % per_step == 0:
-            optimiser.step()
-            optimiser.zero_grad()
-        tokens += sum(len(row["input_ids"]) for row in batch) if number >= per_step else 0
+    with without_casts(model, settings.half):
+        for number, batch in enumerate(batches):
+            if number == per_step:
+                started = time.process_time()
+            answer_loss(model, collate(batch, tokenizer.pad_token_id), half=settings.half).backward()
+            if (number + 1) % per_step == 0:
+                optimiser.step()
+                optimiser.zero_grad()
+            tokens += sum(len(row["input_ids"]) for row in batch) if number >= per_step else 0
     return tokens / (time.process_time() - started)
 
 

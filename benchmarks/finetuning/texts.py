@@ -24,7 +24,7 @@ FROM_SCRATCH = Recipe(
     learning_rate=3e-3, batch_size=16, micro_batch=16, warmup_steps=20, checkpoint_every=10_000,
     dtype="float32",
 )  # fmt: skip
-DOMAIN = Recipe(learning_rate=2e-4, batch_size=8, micro_batch=8, packing="no", warmup_steps=10, checkpoint_every=10_000)
+DOMAIN = Recipe(learning_rate=2e-4, batch_size=8, micro_batch=8, warmup_steps=10, checkpoint_every=10_000)
 MAX_TOKENS = 256
 _HELD_OUT = 40  # pages
 

@@ -1,20 +1,21 @@
 """Proof that what was saved computes what was trained, read back from disk: the same tokens in, the same answers out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmops import digests
 from llmops.errors import ArtifactError
 from llmops.finetuning.forgetting import Forgetting
-from llmops.finetuning.merging import TOLERANCES
 from llmops.finetuning.tokens import IGNORED, Row
 from llmops.finetuning.trainable import Trainable, load_base
 from llmops.models.adapter import read_identity
 from llmops.models.engine import base_identity, load_tokenizer, resolve_dtype
 
 RELOAD_TOLERANCE = 1e-3  # of logits, in the dtype of training
+# Of a merged model's logits, as a share of the largest, by the dtype of either side.
+MERGE_TOLERANCES = {"float32": 1e-3, "bfloat16": 0.2}
 _GREEDY_TOKENS = 16
 _CHAT = [{"role": "user", "content": "How long is leave?"}, {"role": "assistant", "content": "Thirty days."}]
 
@@ -56,10 +57,10 @@ class Template:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared. Of a whole model `effect`, `merge` and `merge_from_trained` are None.
+    """What was compared. Of a whole model `effect` and `merge_from_trained` are None, and `merge` unless it was merged.
 
     `effect` is how far training moved the base's logits; `reload` compares what was read back with the trained model,
-    `merge` the merged model with base and adapter, both in float32, and `merge_from_trained` with the trained model as it
+    `merge` the merged model with base and adapter in float32, and `merge_from_trained` with the trained model as it
     was: in its dtype, and of QLoRA on a base in 4 bits, which no merge can equal.
     """
 
@@ -72,20 +73,8 @@ class Certificate:
     forgetting: Forgetting | None = None
 
 
-def certify(trained: Trainable, folder: Path, rows: Sequence[Row], forgetting: Forgetting | None = None) -> Certificate:
-    """Compare the trained model with what is read back from `folder`, and an adapter's merge into its base with both.
-
-    Raises:
-        ArtifactError: they differ by more than the tolerances, aren't finite, or an adapter changes nothing.
-    """
-    wanted = _measure(trained.model, rows)
-    certificate = (_certify_model if trained.kind == "base" else _certify_adapter)(trained, folder, rows, wanted, forgetting)
-    _check(certificate, trained.kind)
-    return certificate
-
-
 @dataclass(frozen=True)
-class _Said:
+class Said:
     """What a model says of rows: logits before each learned token, float32, (n, vocabulary); those tokens; answers."""
 
     logits: Any
@@ -97,22 +86,48 @@ class _Said:
         return self.logits.log_softmax(-1).gather(-1, self.tokens[:, None])[:, 0]
 
 
-def _certify_model(
-    trained: Trainable, folder: Path, rows: Sequence[Row], wanted: _Said, forgetting: Forgetting | None
-) -> Certificate:
+def certify(trained: Trainable, folder: Path, rows: Sequence[Row], forgetting: Forgetting | None = None) -> Certificate:
+    """Compare the trained model with what is read back from `folder`, and an adapter's merge into its base with both.
+
+    Raises:
+        ArtifactError: they differ by more than the tolerances, aren't finite, or an adapter changes nothing.
+    """
+    said = measure(trained.model, rows)
+    if trained.kind == "adapter":
+        certificate = _certify_adapter(trained, folder, rows, said)
+    else:
+        certificate = _certify_model(trained.model, trained.tokenizer, folder, rows, said)
+    _check(certificate, trained.kind)
+    return replace(certificate, forgetting=forgetting)
+
+
+def certify_merged(merged: Any, tokenizer: Any, folder: Path, rows: Sequence[Row], apart: Said) -> Certificate:
+    """Compare a merged model with what base and adapter say `apart`, and with what is read back from `folder`.
+
+    Raises:
+        ArtifactError: they differ by more than the tolerances.
+    """
+    dtype = str(merged.dtype).removeprefix("torch.")
+    said = measure(merged, rows)
+    certificate = replace(
+        _certify_model(merged, tokenizer, folder, rows, said),
+        merge=_compare(said, apart, _merge_tolerance(apart, dtype)),
+    )
+    _check(certificate, "base")
+    return certificate
+
+
+def _certify_model(model: Any, tokenizer: Any, folder: Path, rows: Sequence[Row], said: Said) -> Certificate:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     template = _describe(AutoTokenizer.from_pretrained(folder))
-    if template != _describe(trained.tokenizer):
+    if template != _describe(tokenizer):
         raise ArtifactError("the tokenizer that is read back renders a chat otherwise than that of training. Train it anew.")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=trained.model.dtype).to(trained.model.device)
-    reload = _compare(_measure(model, rows), wanted, RELOAD_TOLERANCE)
-    return Certificate(_probes(rows, wanted), template, reload, forgetting=forgetting)
+    reloaded = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype).to(model.device)
+    return Certificate(_probes(rows, said), template, _compare(measure(reloaded, rows), said, RELOAD_TOLERANCE))
 
 
-def _certify_adapter(
-    trained: Trainable, folder: Path, rows: Sequence[Row], wanted: _Said, forgetting: Forgetting | None
-) -> Certificate:
+def _certify_adapter(trained: Trainable, folder: Path, rows: Sequence[Row], said: Said) -> Certificate:
     from peft import PeftModel
 
     weights, quantised = trained.weights, trained.method.name == "qlora"
@@ -123,17 +138,22 @@ def _certify_adapter(
     if not quantised:
         trained.model.to("cpu")  # where room on a GPU is short, one of the two is enough
         base = base.to(place)
-    plain = _measure(base, rows)
-    found = _measure(PeftModel.from_pretrained(base, str(folder)), rows)
+    plain = measure(base, rows)
+    found = measure(PeftModel.from_pretrained(base, str(folder)), rows)
     del base
     whole = PeftModel.from_pretrained(load_base(weights, "float32"), str(folder))
-    apart = _measure(whole, rows)
-    merged = _measure(whole.merge_and_unload(), rows)
+    apart = measure(whole, rows)
+    merged = measure(whole.merge_and_unload(), rows)
     return Certificate(
-        _probes(rows, wanted), _describe(tokenizer), _compare(found, wanted, RELOAD_TOLERANCE),
-        effect=_difference(wanted.logits, plain.logits), merge=_compare(merged, apart, TOLERANCES["float32"]),
-        merge_from_trained=_compare(merged, wanted, None if quantised else TOLERANCES[dtype]), forgetting=forgetting,
+        _probes(rows, said), _describe(tokenizer), _compare(found, said, RELOAD_TOLERANCE),
+        effect=_difference(said.logits, plain.logits),
+        merge=_compare(merged, apart, _merge_tolerance(apart, "float32")),
+        merge_from_trained=_compare(merged, said, None if quantised else _merge_tolerance(said, dtype)),
     )  # fmt: skip
+
+
+def _merge_tolerance(said: Said, dtype: str) -> float:
+    return MERGE_TOLERANCES[dtype] * float(said.logits.abs().max())
 
 
 def _check(certificate: Certificate, kind: str) -> None:
@@ -159,7 +179,8 @@ def _within(comparison: Comparison) -> bool:
     return comparison.tolerance is None or comparison.logit_difference <= comparison.tolerance
 
 
-def _measure(model: Any, rows: Sequence[Row]) -> _Said:
+def measure(model: Any, rows: Sequence[Row]) -> Said:
+    """What a model says of rows."""
     import torch
 
     model.eval()
@@ -176,7 +197,7 @@ def _measure(model: Any, rows: Sequence[Row]) -> _Said:
                 pad_token_id=0,
             )  # fmt: skip
             greedy.append(answered[0, prompt.shape[1] :].tolist())
-    return _Said(torch.cat(logits), torch.cat(tokens), greedy)
+    return Said(torch.cat(logits), torch.cat(tokens), greedy)
 
 
 def _learned(row: Row) -> list[int]:
@@ -184,7 +205,7 @@ def _learned(row: Row) -> list[int]:
     return [place for place, label in enumerate(row["labels"]) if label != IGNORED and place > 0]
 
 
-def _probes(rows: Sequence[Row], said: _Said) -> tuple[Probe, ...]:
+def _probes(rows: Sequence[Row], said: Said) -> tuple[Probe, ...]:
     logprobs = iter(said.logprobs.tolist())
     return tuple(
         Probe(
@@ -195,7 +216,7 @@ def _probes(rows: Sequence[Row], said: _Said) -> tuple[Probe, ...]:
     )  # fmt: skip
 
 
-def _compare(found: _Said, wanted: _Said, tolerance: float | None) -> Comparison:
+def _compare(found: Said, wanted: Said, tolerance: float | None) -> Comparison:
     logits, logprobs = _difference(found.logits, wanted.logits), _difference(found.logprobs, wanted.logprobs)
     return Comparison(logits, logprobs, found.greedy == wanted.greedy, tolerance)
 

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmops.errors import ConfigError
-from llmops.finetuning.collation import answer_loss, collate
+from llmops.finetuning.collation import answer_loss, collate, without_casts
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Row, count_tokens
 
 _PLACES = (0.5, 0.2, 0.5, 0.8)  # batches by their place among short and long ones; the first makes kernels and isn't timed
-_TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}  # of a loss, as a share
 
 
-def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recipe, packed: bool) -> float:
+def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recipe) -> float:
     """Tokens per second, forward and backward, on three batches; weights and random state stay as they are.
 
     Raises:
@@ -25,12 +24,13 @@ def measure_speed(model: Any, tokenizer: Any, rows: Sequence[Row], recipe: Recip
     starts = [max(0, round(place * (len(by_length) - recipe.micro_batch))) for place in _PLACES]
     chosen = [by_length[start : start + recipe.micro_batch] for start in starts]
     seconds = []
-    with torch.random.fork_rng():
-        if packed:
-            _check_packing(model, *(_batch(chosen[0], model, tokenizer, together) for together in (True, False)))
+    with torch.random.fork_rng(), without_casts(model, recipe.half):
+        if recipe.packing:
+            packed, padded = (_batch(chosen[0], model, tokenizer, together) for together in (True, False))
+            _check_packing(model, packed, padded, recipe.half)
         model.train()
         for examples in chosen:
-            batch = _batch(examples, model, tokenizer, packed)
+            batch = _batch(examples, model, tokenizer, recipe.packing)
             started = time.perf_counter()
             answer_loss(model, batch, half=recipe.half).backward()
             if model.device.type == "cuda":
@@ -45,15 +45,14 @@ def _batch(rows: Sequence[Row], model: Any, tokenizer: Any, packed: bool) -> dic
     return {name: value.to(model.device) for name, value in batch.items()}
 
 
-def _check_packing(model: Any, packed: dict[str, Any], padded: dict[str, Any]) -> None:
+def _check_packing(model: Any, packed: dict[str, Any], padded: dict[str, Any], half: bool) -> None:
     """Not every architecture keeps packed rows apart, and one that doesn't learns from the wrong text without a sign."""
     import torch
 
     model.eval()
     with torch.inference_mode():
-        joined, apart = (float(answer_loss(model, batch)) for batch in (packed, padded))
-    tolerance = _TOLERANCES.get(str(model.dtype).removeprefix("torch."), 5e-2)
-    if not abs(joined - apart) <= tolerance * max(apart, 1.0):
+        joined, apart = (float(answer_loss(model, batch, half=half)) for batch in (packed, padded))
+    if not abs(joined - apart) <= (5e-2 if half else 1e-3) * max(apart, 1.0):
         raise ConfigError(
             f"packing is on, and on this base packed examples see each other: their loss is {joined:.4f}, apart "
             f"{apart:.4f}. Set packing=no."

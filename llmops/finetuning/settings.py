@@ -33,7 +33,7 @@ class TrainingSettings:
     warmup_steps: int = step.setting("steps in which the learning rate rises", 2)
     batch_size: int = step.setting("examples, or pieces of text, per optimiser step", 8)
     micro_batch: int = step.setting("how many of them go through the model together", 8)
-    packing: str = step.setting("join them into one row without padding: auto (on GPUs), yes or no", "auto")
+    packing: str = step.setting("yes: join them into one row without padding", "no")
     recompute: str = step.setting("yes: run layers again in the backward pass, slower in less memory", "no")
     max_tokens: int = step.setting("longest example, which is left out when longer, or piece of a text", 1024)
     held_out: float = step.setting("share of the data to measure the loss on", 0.0)
@@ -69,12 +69,12 @@ class TrainingSettings:
         """Raises ConfigError for settings that make no sense."""
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}, expected a share in [0, 1).")
-        for name in ("recompute", "allow_overlap"):
+        for name in ("packing", "recompute", "allow_overlap"):
             if getattr(self, name) not in ("yes", "no"):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected yes or no.")
         recipe = Recipe(
-            self.epochs, self.learning_rate, self.batch_size, self.micro_batch, self.packing, self.recompute == "yes",
-            self.warmup_steps, self.checkpoint_every, self.patience, self.dtype, self.seed,
+            self.epochs, self.learning_rate, self.batch_size, self.micro_batch, self.packing == "yes",
+            self.recompute == "yes", self.warmup_steps, self.checkpoint_every, self.patience, self.dtype, self.seed,
         )  # fmt: skip
         check_batches(recipe)
         return recipe

@@ -51,6 +51,14 @@ def as_row(example: Row | Pair) -> Row:
     return Row(input_ids=ids, labels=[*[IGNORED] * len(example["prompt_ids"]), *example["chosen_ids"]])
 
 
+def row_of(input_ids: Sequence[int], learned: Sequence[int]) -> Row:
+    """Token ids of which those at the positions `learned` are labelled."""
+    labels = [IGNORED] * len(input_ids)
+    for place in learned:
+        labels[place] = input_ids[place]
+    return Row(input_ids=list(input_ids), labels=labels)
+
+
 def conversation_row(conversation: Conversation, tokenizer: Any) -> Row:
     """Tokenise a conversation; the assistant's turns and the tokens that end them are labelled.
 

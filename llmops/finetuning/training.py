@@ -14,7 +14,7 @@ from typing import Any
 from llmops.errors import ConfigError, LLMOpsError
 from llmops.finetuning import checkpoints
 from llmops.finetuning.callbacks import Report, make_callbacks
-from llmops.finetuning.collation import answer_loss, collate, fused_loss
+from llmops.finetuning.collation import answer_loss, collate, fused_loss, without_casts
 from llmops.finetuning.order import Schedule, training_order
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Pair, Row, count_tokens
@@ -62,10 +62,11 @@ def train(
             model=model, args=_on_one_gpu(SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})),
             processing_class=tokenizer, train_dataset=_dataset(rows).select(schedule.order),
             eval_dataset=_dataset(held_out) if held_out else None,
-            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, recipe.packs),
+            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id, recipe.packing),
             callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
         )  # fmt: skip
-    return _run(trainer, folder, schedule)
+    with without_casts(model, recipe.half):
+        return _run(trainer, folder, schedule)
 
 
 def train_preferences(
@@ -80,8 +81,8 @@ def train_preferences(
         LLMOpsError: as `train`.
         ConfigError: as `train`, or pairs are to be packed, which TRL does not do.
     """
-    if recipe.packing == "yes":
-        raise ConfigError("packing is 'yes', which preferences don't take. Set packing=auto.")
+    if recipe.packing:
+        raise ConfigError("packing is yes, which preferences don't take. Set packing=no.")
     from trl import DPOConfig, DPOTrainer
 
     class PreferenceTrainer(_guarded(DPOTrainer)):  # type: ignore[misc]

@@ -24,10 +24,10 @@ def load_of(examples: Sequence[Row] | Sequence[Pair], recipe: Recipe, preferring
             2 * len(together), longest(together[0]), dtype=recipe.dtype, recompute=recipe.recompute, chunked=True, gpu=gpu,
             masked=True, reference=True,
         )  # fmt: skip
-    batch = collate([row for row in together if "input_ids" in row], pad, recipe.packs)
+    batch = collate([row for row in together if "input_ids" in row], pad, recipe.packing)
     rows, tokens = batch["input_ids"].shape
     labelled = batch["shift_labels"].numel()
-    return Load(rows, tokens, labelled, recipe.dtype, recipe.recompute, chunked=gpu, gpu=gpu, masked=recipe.packs)
+    return Load(rows, tokens, labelled, recipe.dtype, recipe.recompute, chunked=gpu, gpu=gpu, masked=recipe.packing)
 
 
 def forecast(weights: Weights, method: Method, load: Load) -> dict[str, str]:

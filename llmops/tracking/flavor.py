@@ -67,9 +67,15 @@ def log_folder(
     return made
 
 
-def _says_more(certificate: dict[str, Any] | None, found: Registered) -> bool:
-    stored = versions.download(f"models:/{found.model_id}") / CERTIFICATE
-    known = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+def read_certificate(version: Registered) -> dict[str, Any]:
+    """What was proved of a version; empty where it has no certificate."""
+    stored = versions.download(f"models:/{version.model_id}") / CERTIFICATE
+    found: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+    return found
+
+
+def _says_more(certificate: dict[str, Any] | None, version: Registered) -> bool:
+    known = read_certificate(version)
     return any(value is not None and known.get(name) is None for name, value in (certificate or {}).items())
 
 

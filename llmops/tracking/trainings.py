@@ -119,7 +119,7 @@ def register_trained(
     certificate = asdict(certify(trained, folder, probes, forgetting))
     done = {name: float(getattr(training, name)) for name in ("steps", "resumed_from", "tokens", "seconds")}
     mlflow.log_metrics({f"train.{name}": value for name, value in done.items()})
-    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
+    log_certificate(certificate)
     method = trained.method
     about: dict[str, Any] = {"method": method.name} | dict(shown)
     if trained.kind == "adapter":
@@ -131,6 +131,11 @@ def register_trained(
     version = log_folder(trained.kind, folder, f"{app}-{trained.kind}", digest, about, certificate=certificate)
     steps.log_outputs({trained.kind: version.uri})
     return version.uri
+
+
+def log_certificate(certificate: Mapping[str, Any]) -> None:
+    """Log what of a certificate is a number as metrics of the run."""
+    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
 
 
 def _numbers(certificate: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
