@@ -16,6 +16,14 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
     "reindex_vs_full": (50, None, ""),
     "recall_at_10": (0.95, None, ""),
     "peak_memory_4x": (None, 1.3, ""),
+    "sft_vs_padded_trainer": (4, None, ""),
+    "sft_vs_bare_loop": (0.9, None, ""),
+    "f1_answerable_gain_low": (0, None, ""),
+    "abstention_gain_low": (0, None, ""),
+    "pretrain_vs_trigram": (None, 1, ""),
+    "domain_perplexity_change": (None, -0.1, ""),
+    "domain_forgetting": (None, 0.05, ""),
+    "preference_accuracy_low": (0.5, None, ""),
 }
 """Key -> the least and the most it should be, and a note."""
 

@@ -156,9 +156,15 @@ def summarise(
         "answering_rows": {
             **{f"{count} shots": _row(one, has) for count, one in sorted(base.items())},
             **{f"adapter, seed {seed}": _row(one, has) for seed, one in enumerate(tuned)},
-            "always I don't know": {"f1": 0.0, "exact": 0.0, "refused": 1.0, "refused_rightly": 1.0, "abstention": REFUSED},
+            "always I don't know": _row(_always_refusing(len(asked)), has),
         },
     }  # fmt: skip
+
+
+def _always_refusing(questions: int) -> Answered:
+    """What says "I don't know" to all alike: told to refuse at most a quarter of the answerable, it can refuse none."""
+    nothing, all_of_them = np.zeros(questions), np.ones(questions)
+    return Answered(f1=nothing, exact=nothing, refused=all_of_them, certainty=nothing)
 
 
 def _row(answered: Answered, has: npt.NDArray[np.bool_]) -> dict[str, float]:
