@@ -1,7 +1,5 @@
 """Nouns of an LLMOps platform that lives inside MLflow. A folder is a room, a file is one noun."""
 
-import logging
 import os
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL tells the hub of every training
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else every training tells of a kernel that it has no use for

@@ -19,8 +19,9 @@ from llmops.finetuning.forgetting import read_general
 from llmops.finetuning.method import Method
 from llmops.finetuning.objective import Objective, make_objective
 from llmops.finetuning.preparation import Prepared, prepare
+from llmops.finetuning.processes import WAIT_S, is_first_process
 from llmops.finetuning.recipe import Recipe
-from llmops.finetuning.rehearsal import measure_speed
+from llmops.finetuning.rehearsal import describe_time, measure_speed
 from llmops.finetuning.settings import TrainingSettings
 from llmops.finetuning.tokens import as_row, count_tokens, describe_template
 from llmops.finetuning.trainable import Trainable, load_trainable
@@ -30,14 +31,13 @@ from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights
-from llmops.tracking.trainings import is_first_process, log_preflight, make_report, register_trained, start_training
-from llmops.tracking.versions import get_version
+from llmops.tracking.trainings import log_preflight, make_report, register_trained, start_training
+from llmops.tracking.versions import get_version, pinned
 from pipelines import pretrain
 from pipelines.pretrain import PretrainConfig
 
 # Settings of the examples' stage alone; the stage before has its own defaults, or settings of its own.
 _OWN = {"columns", "epochs", "learning_rate", "warmup_steps", "max_tokens", "held_out", "patience"}
-_WAIT_S = 600  # until the first process has registered what all have trained
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def main(config: FinetuneConfig) -> str:
     if config.corpus:
         return _in_two_stages(config)
     with start_training("finetune", config, identity) as workplace:
+        config = replace(config, adapter=pinned(config.adapter))
         method, recipe = config.to_method(), config.to_recipe()
         prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
         objective = make_objective(config.objective, prompt.message, config.beta)
@@ -132,11 +133,11 @@ def _output(key: str, kind: str) -> str:
     Raises:
         ArtifactError: it has made nothing after a while.
     """
-    for _ in range(_WAIT_S):
+    for _ in range(WAIT_S):
         if done := steps.find_reusable(key):
             return steps.read_outputs(done)[kind]
         time.sleep(1)
-    raise ArtifactError(f"the first stage has registered no {kind} after {_WAIT_S} s. Look at its run.")
+    raise ArtifactError(f"the first stage has registered no {kind} after {WAIT_S} s. Look at its run.")
 
 
 def _read(
@@ -162,23 +163,24 @@ def _preflight(
     config: FinetuneConfig, recipe: Recipe, data: Prepared[Any], overlaps: list[Overlap], trained: Trainable
 ) -> None:
     lengths = sorted(data.lengths)
-    tokens = sum(map(count_tokens, data.rows)) * config.epochs
+    tokens = round(sum(map(count_tokens, data.rows)) * config.epochs)
     read, too_long = len(data.rows) + len(data.held_out) + len(data.rejected), sum(n > config.max_tokens for n in lengths)
     preferring = config.objective == "preference"
     rows = [as_row(row) for row in data.rows]
     speed = measure_speed(trained.model, trained.tokenizer, rows, recipe)
+    passes = 4 / 3 if preferring else 1  # the reference's forward pass beside forward and backward, which is twice one
     stops = read_stop_tokens(trained.weights, trained.tokenizer)
     facts = {
         "examples": f"{len(data.rows)} to train on, {len(data.held_out)} held out, {len(data.rejected)} left out of {read}",
         "format": data.format,
-        "tokens": f"{tokens:.0f} in all; an example has {lengths[len(lengths) // 2]} (median) to {lengths[-1]}",
+        "tokens": f"{tokens} in all; an example has {lengths[len(lengths) // 2]} (median) to {lengths[-1]}",
         "too long": f"{too_long} of {read}, {too_long / read:.1%} (max_tokens {config.max_tokens}); none is cut",
         "end of answer": "trained: every answer ends with a token that stops the base" if stops else "unknown to the base",
         "template": describe_template(trained.tokenizer),
         **config.describe_overlaps(overlaps),
         **({"goes on with": config.adapter} if config.adapter else {}),
         **forecast(trained.weights, trained.method, load_of(data.rows, recipe, preferring, trained.tokenizer.pad_token_id)),
-        "time": f"{tokens / speed:.0f} s at {speed:.0f} tokens a second, measured on three batches",
+        "time": describe_time(tokens * passes, speed),
     }
     log_preflight(facts, lengths, config.max_tokens, {"rejected": data.rejected, "overlaps": overlaps})
 

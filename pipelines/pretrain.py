@@ -23,8 +23,9 @@ from llmops.finetuning.bits import bits_per_byte, trigram_bits_per_byte
 from llmops.finetuning.blocks import text_rows
 from llmops.finetuning.forgetting import read_general
 from llmops.finetuning.method import Method
+from llmops.finetuning.processes import is_first_process
 from llmops.finetuning.recipe import Recipe
-from llmops.finetuning.rehearsal import measure_speed
+from llmops.finetuning.rehearsal import describe_time, measure_speed
 from llmops.finetuning.settings import TrainingSettings
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import Trainable, load_trainable
@@ -37,13 +38,12 @@ from llmops.retrieval.texts import document_texts
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights, load_index
 from llmops.tracking.trainings import (
-    is_first_process,
     log_preflight,
     make_report,
     register_trained,
     start_training,
 )
-from llmops.tracking.versions import get_version
+from llmops.tracking.versions import get_version, pinned
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def identity(config: PretrainConfig) -> str:
 def main(config: PretrainConfig) -> str:
     """Train, measure, certify and register; return the URI of what was made."""
     with start_training("pretrain", config, identity) as workplace:
+        config = replace(config, adapter=pinned(config.adapter), corpus=pinned(config.corpus))
         method, recipe = config.to_method(), config.to_recipe()
         corpus, overlaps = _read(config)
         weights = _base(config, corpus, workplace.scratch / "base")
@@ -182,7 +183,7 @@ def _preflight(
         **config.describe_overlaps(overlaps),
         **({"goes on with": config.adapter} if config.adapter else {}),
         **forecast(trained.weights, trained.method, load_of(rows, recipe, False, trained.tokenizer.pad_token_id)),
-        "time": f"{tokens / speed:.0f} s at {speed:.0f} tokens a second, measured on three batches",
+        "time": describe_time(tokens, speed),
     }
     log_preflight(facts, lengths, config.max_tokens, {"rejected": corpus.rejected, "overlaps": overlaps})
 

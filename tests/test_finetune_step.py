@@ -140,9 +140,11 @@ def test_an_adapter_is_trained_further_from_where_it_was(store: str, tiny_lm: Pa
 
 
 def test_an_adapter_trained_further_keeps_its_own_rank_and_targets(store: str, tiny_lm: Path, chats: Path) -> None:
-    first = tune(tiny_lm, chats, rank=3, targets="q_proj,o_proj")
+    first, current = tune(tiny_lm, chats, rank=3, targets="q_proj,o_proj"), "models:/handbook-adapter@current"
     expected = preflight()["trainable"]
-    further = fetch_folder("adapter", tune(tiny_lm, chats, adapter=first, rank=16, targets="all-linear"))
+    uri = tune(tiny_lm, chats, adapter=current, rank=16, targets="all-linear")
+    assert mlflow.models.get_model_info(uri).flavors["llmops_adapter"]["went_on_with"] == first
+    further = fetch_folder("adapter", uri)
     entries = json.loads((further / "adapter_config.json").read_text())
     assert entries["r"] == 3 and set(entries["target_modules"]) == {"q_proj", "o_proj"}
     assert preflight()["trainable"] == expected

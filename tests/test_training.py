@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from llmops.finetuning.collation import answer_loss, collate, fused_loss
 from llmops.finetuning.method import Method
 from llmops.finetuning.order import training_order
 from llmops.finetuning.recipe import Recipe
+from llmops.finetuning.rehearsal import measure_speed
 from llmops.finetuning.tokens import IGNORED, Pair, Row, conversation_row, preference_pair
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import Training, train, train_preferences
@@ -201,6 +203,19 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one_bit
     assert_same_weights(found, wanted)
 
 
+def test_running_layers_again_trains_the_same_adapter(
+    weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
+) -> None:
+    method = Method(rank=4, targets="attention")
+    wanted, _ = tuned(weights, tokenizer, rows, tmp_path / "kept", method=method)
+    again = replace(RECIPE, recompute=True)
+    model = load_trainable(weights, method, "float32", 0)
+    assert measure_speed(model, tokenizer, rows, again) > 0
+    train(model, tokenizer, rows, [], again, tmp_path / "again", lambda *_: None)
+    for name, value in trainable(wanted).items():
+        torch.testing.assert_close(trainable(model)[name], value, rtol=1e-4, atol=1e-6)
+
+
 def test_a_half_written_checkpoint_is_not_gone_on_from(
     weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
 ) -> None:
@@ -243,12 +258,14 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(
     assert kept == pytest.approx(losses[best], rel=1e-3)
 
 
+@pytest.mark.parametrize(("epochs", "every", "patience"), [(40, 5, 2), (1, 1, 1)])
 def test_a_training_that_had_run_out_of_patience_when_killed_is_not_trained_further(
-    weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path
+    weights: Weights, tokenizer: Any, rows: list[Row], tmp_path: Path, epochs: int, every: int, patience: int
 ) -> None:
     recipe = Recipe(
-        epochs=40, learning_rate=5e-2, batch_size=4, micro_batch=4, checkpoint_every=5, patience=2, dtype="float32"
-    )
+        epochs=epochs, learning_rate=5e-2, batch_size=4, micro_batch=4, checkpoint_every=every, patience=patience,
+        dtype="float32",
+    )  # fmt: skip
     nonsense = [conversation_row(chat("Parrots?", "Zebra xylophone quartz."), tokenizer)]
     wanted, done = tuned(weights, tokenizer, rows, tmp_path, recipe, held_out=nonsense)
     found, again = tuned(weights, tokenizer, rows, tmp_path, recipe, held_out=nonsense)
@@ -314,6 +331,16 @@ def test_preferences_are_learned(weights: Weights, tokenizer: Any, tmp_path: Pat
     assert told[-1].get("held_out.preference_accuracy", told[-2].get("held_out.preference_accuracy")) == 1.0
 
 
+@pytest.mark.parametrize("name", ["lora", "qlora", "full"])
+def test_preferences_are_learned_in_bfloat16_too(weights: Weights, tokenizer: Any, tmp_path: Path, name: str) -> None:
+    pairs = [preference_pair(Preference((Message("user", f"{n}?"),), f"It is {n}.", "No."), tokenizer) for n in range(8)]
+    told: list[float] = []
+    model = load_trainable(weights, Method(name, 4), "bfloat16", 0)
+    recipe = Recipe(epochs=4, learning_rate=1e-3, batch_size=4, micro_batch=4, dtype="bfloat16")
+    train_preferences(model, tokenizer, pairs, [], recipe, 0.1, tmp_path, lambda *step: told.append(step[2]["train.loss"]))
+    assert told[0] == pytest.approx(math.log(2), rel=1e-2) and told[-1] < told[0]
+
+
 def test_preferences_go_on_where_they_were_bit_for_bit(weights: Weights, tokenizer: Any, tmp_path: Path) -> None:
     preferences = [Preference((Message("user", f"Number {n}?"),), f"It is {n}.", "No.") for n in range(8)]
     pairs = [preference_pair(preference, tokenizer) for preference in preferences]
@@ -353,6 +380,11 @@ def test_a_method_that_makes_no_sense_is_refused(setting: dict[str, Any]) -> Non
 def test_a_recipe_that_makes_no_sense_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Recipe(**setting)
+
+
+def test_an_adapter_on_the_output_head_is_refused(weights: Weights) -> None:
+    with pytest.raises(ConfigError, match="Leave lm_head out of targets"):
+        load_trainable(weights, Method(targets="q_proj,lm_head"), "float32", 0)
 
 
 def test_targets_that_the_base_does_not_have_are_named(weights: Weights) -> None:

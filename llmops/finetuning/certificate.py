@@ -57,7 +57,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared. Of a whole model `effect` and `merge_from_trained` are None, and `merge` unless it was merged.
+    """What was compared. Of a whole model `merge_from_trained` is None, and `effect` and `merge` are unless it was merged.
 
     `effect` is how far training moved the base's logits; `reload` compares what was read back with the trained model,
     `merge` the merged model with base and adapter in float32, and `merge_from_trained` with the trained model as it
@@ -101,17 +101,23 @@ def certify(trained: Trainable, folder: Path, rows: Sequence[Row], forgetting: F
     return replace(certificate, forgetting=forgetting)
 
 
-def certify_merged(merged: Any, tokenizer: Any, folder: Path, rows: Sequence[Row], apart: Said) -> Certificate:
+def certify_merged(
+    merged: Any, tokenizer: Any, folder: Path, rows: Sequence[Row], apart: Said, plain: Said
+) -> Certificate:  # fmt: skip
     """Compare a merged model with what base and adapter say `apart`, and with what is read back from `folder`.
+
+    It has to be nearer to them than they are to what the base alone says, `plain`.
 
     Raises:
         ArtifactError: they differ by more than the tolerances.
     """
+    effect = _difference(apart.logits, plain.logits)
     dtype = str(merged.dtype).removeprefix("torch.")
     said = measure(merged, rows)
     certificate = replace(
         _certify_model(merged, tokenizer, folder, rows, said),
-        merge=_compare(said, apart, _merge_tolerance(apart, dtype)),
+        effect=effect,
+        merge=_compare(said, apart, min(_merge_tolerance(apart, dtype), effect)),
     )
     _check(certificate, "base")
     return certificate
@@ -158,8 +164,8 @@ def _merge_tolerance(said: Said, dtype: str) -> float:
 
 def _check(certificate: Certificate, kind: str) -> None:
     found = certificate
-    if found.effect is not None and not found.effect < float("inf"):
-        raise ArtifactError("the trained adapter gives logits that are not finite. Lower the learning rate.")
+    if not found.reload.logit_difference < float("inf"):
+        raise ArtifactError(f"the trained {kind} gives logits that are not finite. Lower the learning rate.")
     if found.effect == 0:
         raise ArtifactError("the adapter changes nothing: its logits equal the base's. It was not registered.")
     if not _within(found.reload) or not found.reload.greedy_equal:

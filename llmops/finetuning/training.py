@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from llmops.finetuning import checkpoints
 from llmops.finetuning.callbacks import Report, make_callbacks
 from llmops.finetuning.collation import answer_loss, collate, fused_loss, without_casts
 from llmops.finetuning.order import Schedule, training_order
+from llmops.finetuning.processes import WAIT_S, count_processes, shares_weights
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Pair, Row, count_tokens
 
@@ -79,10 +79,13 @@ def train_preferences(
 
     Raises:
         LLMOpsError: as `train`.
-        ConfigError: as `train`, or pairs are to be packed, which TRL does not do.
+        ConfigError: as `train`, or pairs are to be packed or weights to be shared (FSDP).
     """
     if recipe.packing:
         raise ConfigError("packing is yes, which preferences don't take. Set packing=no.")
+    if shares_weights():
+        raise ConfigError("processes share the model's weights (FSDP), which preferences don't take. Use torchrun.")
+    import torch
     from trl import DPOConfig, DPOTrainer
 
     class PreferenceTrainer(_guarded(DPOTrainer)):  # type: ignore[misc]
@@ -94,6 +97,10 @@ def train_preferences(
             if hasattr(self.model, "peft_config"):  # with TRL's copy of the reference beside it, this one is passed over
                 self.model.load_adapter(checkpoint, "default", is_trainable=True)
 
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=recipe.half):
+                return super().compute_loss(*args, **kwargs)
+
     schedule = _schedule(pairs, recipe)
     arguments = _arguments(recipe, schedule, folder, bool(held_out))
     with _unrounded(model):
@@ -102,7 +109,8 @@ def train_preferences(
             train_dataset=_dataset(pairs).select(schedule.order), eval_dataset=_dataset(held_out) if held_out else None,
             callbacks=make_callbacks(schedule, recipe, report, bool(held_out)),
         )  # fmt: skip
-    training = _run(trainer, folder, schedule)
+    with without_casts(model, recipe.half):
+        training = _run(trainer, folder, schedule)
     if "ref" in getattr(model, "peft_config", {}):
         model.delete_adapter("ref")  # TRL's copy of what it started from
     return training
@@ -110,7 +118,7 @@ def train_preferences(
 
 def check_batches(recipe: Recipe) -> None:
     """Raise ConfigError unless a step's batch can be shared evenly among the processes."""
-    processes = _processes()
+    processes = count_processes()
     if recipe.batch_size % (recipe.micro_batch * processes):
         raise ConfigError(
             f"batch_size is {recipe.batch_size}, expected a multiple of micro_batch times processes "
@@ -143,7 +151,7 @@ def _run(trainer: Any, folder: Path, schedule: Schedule) -> Training:
     start = _start(trainer, folder)
     resumed_from = checkpoints.step_of(start) if start else 0
     if start and _had_stopped_early(start):
-        done = resumed_from * schedule.batch_size
+        done = min(resumed_from * schedule.batch_size, len(schedule.order))
         trainer.train_dataset = trainer.train_dataset.select(range(done))  # what is left is to take the best weights
     started = time.perf_counter()
     result = trainer.train(resume_from_checkpoint=str(start) if start else None)
@@ -213,10 +221,6 @@ def _dataset(rows: Sequence[Row] | Sequence[Pair]) -> Any:
     return Dataset.from_list(list(rows))
 
 
-def _processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def _arguments(recipe: Recipe, schedule: Schedule, folder: Path, held_out: bool) -> dict[str, Any]:
     """What the trainers share. The rows come in their final order, all epochs as one."""
     import torch
@@ -227,7 +231,7 @@ def _arguments(recipe: Recipe, schedule: Schedule, folder: Path, held_out: bool)
         "learning_rate": recipe.learning_rate, "lr_scheduler_type": "cosine",
         "warmup_steps": min(recipe.warmup_steps, schedule.steps // 2),  # the first step of a warm-up learns nothing
         "per_device_train_batch_size": recipe.micro_batch, "per_device_eval_batch_size": recipe.micro_batch,
-        "gradient_accumulation_steps": recipe.batch_size // (recipe.micro_batch * _processes()),
+        "gradient_accumulation_steps": recipe.batch_size // (recipe.micro_batch * count_processes()),
         "save_strategy": "steps", "save_steps": recipe.checkpoint_every, "save_total_limit": 2,
         "eval_strategy": "steps" if held_out else "no", "eval_steps": recipe.checkpoint_every,
         "load_best_model_at_end": held_out, "metric_for_best_model": "loss" if held_out else None,
@@ -235,5 +239,6 @@ def _arguments(recipe: Recipe, schedule: Schedule, folder: Path, held_out: bool)
         "gradient_checkpointing": recipe.recompute, "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_steps": 1, "logging_nan_inf_filter": False, "disable_tqdm": True, "report_to": [],
         "bf16": False, "remove_unused_columns": False, "dataloader_pin_memory": False,
-        "use_cpu": not torch.cuda.is_available(), "ddp_find_unused_parameters": False,
+        "use_cache": True,  # in config.json; the losses use none
+        "ddp_timeout": WAIT_S, "use_cpu": not torch.cuda.is_available(), "ddp_find_unused_parameters": False,
     }  # fmt: skip

@@ -1,7 +1,6 @@
 """A training as an MLflow run: taken up where it was killed, with what was found before it began."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from llmops.files import open_workplace, told_when_full
 from llmops.finetuning.callbacks import Report
 from llmops.finetuning.certificate import certify
 from llmops.finetuning.forgetting import Forgetting
+from llmops.finetuning.processes import count_processes, is_first_process, shares_weights
 from llmops.finetuning.saving import save
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import Trainable
@@ -27,11 +27,6 @@ from llmops.models.cache import cache_folder
 from llmops.tracking import steps
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.run import progress_bar, start_step
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that keeps the records, of those that `torchrun` or `accelerate launch` started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -52,19 +47,19 @@ def start_training(name: str, config: Any, identify: Callable[[Any], str]) -> It
     Raises:
         LLMOpsError: the same training is under way in several processes, which can't move to another folder one by one.
     """
-    processes = os.environ.get("WORLD_SIZE", "1")
+    processes = count_processes()
     try:
         key = identify(config)
     except LLMOpsError:
         with start_step(name, config) if is_first_process() else nullcontext():
             raise
-    place = cache_folder() / "training" / digests.of_data([key, processes])[:16]
+    place = cache_folder() / "training" / digests.of_data([key, processes, shares_weights()])[:16]
     if not is_first_process():
         with TemporaryDirectory() as scratch:
             yield Workplace(place / "checkpoints", Path(scratch))
         return
     kept = told_when_full(place, "the last whole checkpoint is kept")
-    with open_workplace(place, alone=processes != "1") as workplace, start_step(name, config, workplace), kept:
+    with open_workplace(place, alone=processes > 1) as workplace, start_step(name, config, workplace), kept:
         mlflow.set_tag(steps.KEY_TAG, key)
         yield Workplace(workplace / "checkpoints", workplace / "scratch")
         shutil.rmtree(workplace / "checkpoints", ignore_errors=True)

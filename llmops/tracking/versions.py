@@ -100,6 +100,11 @@ def get_version(uri: str) -> Registered:
     return _registered(version)
 
 
+def pinned(name: str) -> str:
+    """The name by version of what a `models:/` URI means now; other names as they are."""
+    return get_version(name).uri if name.startswith("models:/") else name
+
+
 def download(uri: str) -> Path:
     """The local folder of a model's files.
 
