@@ -60,9 +60,9 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     settings = [
-        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 62, 18, "answer"),
-        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 36, 8, "answers"),
-        sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 12, 4, "answers"),
+        sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 44, 12, "answer"),
+        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 27, 7, "answers"),
+        sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 9, 3, "answers"),
     ]
     run = Path_(uri, environment, tuple(part for setting in settings for part in ("-P", setting)), "")
     done = run.mlflow_run()
@@ -143,7 +143,7 @@ def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evalu
     run = client.get_run(candidates["rag"].run_id)
     where = [run.info.experiment_id]
     traces = mlflow.search_traces(locations=where, run_id=run.info.run_id, return_type="list", max_results=500)
-    assert len(traces) == len(candidates["rag"].scorecard.rows) == 44
+    assert len(traces) == len(candidates["rag"].scorecard.rows) == 34
     for trace in traces:
         names = {assessment.name for assessment in trace.info.assessments}
         assert {"score", "abstained_rightly"} <= names
