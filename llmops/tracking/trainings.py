@@ -129,8 +129,9 @@ def register_trained(
 
 
 def log_certificate(certificate: Mapping[str, Any]) -> None:
-    """Log what of a certificate is a number as metrics of the run."""
-    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(certificate).items()})
+    """Log what was measured for a certificate as metrics of the run."""
+    measured = {name: value for name, value in certificate.items() if name != "template"}  # its numbers are token ids
+    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(measured).items()})
 
 
 def _numbers(certificate: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
