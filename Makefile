@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 # The demo's own store, unless the environment names another.
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 export MLFLOW_EXPERIMENT_NAME ?= handbook
@@ -16,13 +17,13 @@ demo: models  ## run the whole path on the sample handbook, and leave a bot answ
 	mlflow run . --env-manager local
 
 test: models  ## run the tests, files side by side on two cores
-	pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 check: models  ## lint, types, import directions, tests
 	ruff check .
 	mypy
 	lint-imports
-	pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 ui: .venv/installed  ## the MLflow UI on the demo's store, at http://127.0.0.1:5000
 	mlflow server --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000

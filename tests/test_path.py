@@ -57,6 +57,7 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     mlflow.create_experiment("path", artifact_location=(folder / "artifacts").as_uri())
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "path", "LLMOPS_STATE": str(folder / "state"),
+        "OMP_NUM_THREADS": "1",  # other files are tested on the other core
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     settings = [
