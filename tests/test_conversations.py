@@ -358,7 +358,7 @@ def test_a_parquet_row_that_is_not_utf8_does_not_stop_the_rest(tmp_path: Path) -
         ("set.parquet", b"no Parquet", "no Parquet file"),
         ("set.parquet", b"", "no Parquet file"),
         ("set.jsonl.gz", b"no gzip", "can't be read"),
-        ("set.jsonl.gz", gzip.compress(b'{"prompt": "x", "completion": "y"}\n' * 9)[:-9], "can't be read"),
+        ("set.jsonl.gz", gzip.compress(b'{"prompt": "x", "completion": "y"}\n' * 9, mtime=0)[:-9], "can't be read"),
         ("set.xlsx", b"", "unknown kind of file"),
         ("set", b"", "unknown kind of file"),
     ],
