@@ -23,3 +23,7 @@ class ArtifactError(LLMOpsError):
 
 class DeploymentError(LLMOpsError):
     """A deployment can't be made, found or reached."""
+
+
+class EngineError(LLMOpsError):
+    """What generates answers can't be reached, refuses, or broke off."""

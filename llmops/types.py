@@ -1,12 +1,36 @@
 """The data that flows between rooms. Plain, frozen, without behaviour worth testing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 Progress = Callable[[str, int, int], None]
 """Reports work under way: what is done, how many are done, how many there are."""
 
 Metrics = dict[str, float]
+
+
+class Span(Protocol):
+    """A step of an answer under way, as a trace shows it."""
+
+    def record(self, **values: Any) -> None:
+        """Note what the step found, JSON-like values by name."""
+
+
+Spans = Callable[[str, str], AbstractContextManager[Span]]
+"""Opens a span: what is done, and of which kind it is ("CHAIN", "RETRIEVER", "CHAT_MODEL", "GUARDRAIL" ...)."""
+
+
+class _Unseen:
+    def record(self, **values: Any) -> None:
+        pass
+
+
+@contextmanager
+def no_spans(name: str, kind: str) -> Iterator[Span]:
+    """For answers that nobody traces."""
+    yield _Unseen()
 
 
 MetadataValue = str | int | float | bool | tuple[str, ...]
@@ -108,12 +132,17 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Completion:
-    """What an engine answers. `finish_reason` is "stop" or "length"."""
+    """What an engine answers. `finish_reason` is "stop" or "length".
+
+    `logprobs` are the log-probabilities, in nats, of the tokens that were generated, the one that ended the answer
+    included; empty where the engine doesn't tell.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from llmops.finetuning.rehearsal import describe_time, measure_speed
 from llmops.finetuning.settings import TrainingSettings
 from llmops.finetuning.tokens import as_row, count_tokens, describe_template
 from llmops.finetuning.trainable import Trainable, load_trainable
-from llmops.models.engine import load_tokenizer, read_stop_tokens, resolve_dtype
+from llmops.models.engine import resolve_dtype
+from llmops.models.tokenizer import load_tokenizer, read_stop_tokens
 from llmops.models.weights import Weights
 from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config

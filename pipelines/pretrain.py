@@ -30,7 +30,8 @@ from llmops.finetuning.settings import TrainingSettings
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import Trainable, load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import load_tokenizer, resolve_dtype
+from llmops.models.engine import resolve_dtype
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import Weights, resolve_weights
 from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config

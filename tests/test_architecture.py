@@ -22,7 +22,8 @@ from llmops.finetuning.architecture import (
     read_architecture,
 )
 from llmops.finetuning.tokens import conversation_row
-from llmops.models.engine import TransformersEngine, load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
 from llmops.types import Conversation, GenerationRequest, Message
 

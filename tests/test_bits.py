@@ -16,7 +16,7 @@ from llmops.errors import ArtifactError, ConfigError, DataError
 from llmops.finetuning.architecture import Architecture, new_base
 from llmops.finetuning.bits import bits_per_byte, trigram_bits_per_byte
 from llmops.finetuning.blocks import text_rows, token_stream
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 
 DOCUMENTS = [path.read_text(encoding="utf-8") for path in sorted((HANDBOOK / "documents").glob("*.md"))]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmops.errors import ConfigError, DataError
 from llmops.finetuning.blocks import text_rows, token_stream
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 
 TEXTS = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5)

@@ -19,7 +19,7 @@ from conftest import ROOT
 from llmops import digests
 from llmops.errors import ArtifactError, ConfigError, LLMOpsError
 from llmops.models.adapter import read_identity
-from llmops.models.engine import TransformersEngine
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.tracking.flavor import CERTIFICATE, fetch_folder
 from llmops.tracking.loading import find_weights

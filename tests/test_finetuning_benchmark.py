@@ -11,7 +11,7 @@ from benchmarks.finetuning.answering import Answered, abstention, some, summaris
 from benchmarks.finetuning.squad import choose_shots, read_split, to_rows
 from llmops.chains.prompt import is_abstention
 from llmops.finetuning.tokens import IGNORED
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 
 

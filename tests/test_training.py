@@ -22,7 +22,7 @@ from llmops.finetuning.rehearsal import measure_speed
 from llmops.finetuning.tokens import IGNORED, Pair, Row, conversation_row, preference_pair
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import Training, train, train_preferences
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import Weights, resolve_weights
 from llmops.types import Conversation, Message, Preference
 

@@ -24,7 +24,8 @@ from llmops.evaluation.statistics import cluster_resamples
 from llmops.finetuning.saving import save
 from llmops.finetuning.trainable import Trainable, load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import TransformersEngine, load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.types import Message
 

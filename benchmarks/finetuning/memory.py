@@ -12,7 +12,7 @@ from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import IGNORED
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 from llmops.planning.memory import Load, estimate_memory
 

@@ -20,7 +20,7 @@ from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.tokens import Pair, preference_pair
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import train_preferences
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 from llmops.types import Preference
 

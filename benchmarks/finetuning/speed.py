@@ -21,7 +21,7 @@ from llmops.finetuning.order import Schedule, training_order
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import resolve_weights
 
 PADDED_TO = 512  # the max_length of most tutorials, and of ours

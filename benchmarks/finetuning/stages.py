@@ -19,7 +19,8 @@ from llmops.finetuning.blocks import text_rows
 from llmops.finetuning.saving import save
 from llmops.finetuning.trainable import Trainable, load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import TransformersEngine, load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 
 STAGES = {"base": (), "domain": ("domain",), "instruction": ("instruction",), "both": ("domain", "instruction")}

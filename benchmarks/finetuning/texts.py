@@ -16,7 +16,7 @@ from llmops.finetuning.method import Method
 from llmops.finetuning.recipe import Recipe
 from llmops.finetuning.trainable import load_trainable
 from llmops.finetuning.training import train
-from llmops.models.engine import load_tokenizer
+from llmops.models.tokenizer import load_tokenizer
 from llmops.models.weights import Weights, resolve_weights
 
 MINI = Architecture(vocab_size=4096, hidden_size=256, layers=4, heads=4, kv_heads=2, intermediate_size=704, max_tokens=256)

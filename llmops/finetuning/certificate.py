@@ -11,7 +11,8 @@ from llmops.finetuning.forgetting import Forgetting
 from llmops.finetuning.tokens import IGNORED, Row
 from llmops.finetuning.trainable import Trainable, load_base
 from llmops.models.adapter import read_identity
-from llmops.models.engine import base_identity, load_tokenizer, resolve_dtype
+from llmops.models.engine import resolve_dtype
+from llmops.models.tokenizer import base_identity, load_tokenizer
 
 RELOAD_TOLERANCE = 1e-3  # of logits, in the dtype of training
 # Of a merged model's logits, as a share of the largest, by the dtype of either side.

@@ -8,7 +8,7 @@ from llmops.finetuning.saving import save_model
 from llmops.finetuning.tokens import Row
 from llmops.finetuning.trainable import load_base
 from llmops.models.adapter import read_identity
-from llmops.models.engine import base_identity, load_tokenizer
+from llmops.models.tokenizer import base_identity, load_tokenizer
 from llmops.models.weights import Weights
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmops.finetuning.trainable import Trainable
 from llmops.models.adapter import write_identity
-from llmops.models.engine import base_identity
+from llmops.models.tokenizer import base_identity
 
 
 def save(trained: Trainable, folder: Path) -> None:

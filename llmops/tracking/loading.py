@@ -12,7 +12,8 @@ from llmops.chains.answerer import Answerer
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.models.adapter import read_identity
-from llmops.models.engine import TransformersEngine, base_identity
+from llmops.models.tokenizer import base_identity
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
 from llmops.retrieval.embedder import SentenceTransformerEmbedder
 from llmops.retrieval.index import VectorIndex
