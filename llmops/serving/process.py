@@ -1,6 +1,5 @@
 """Gateway processes: started apart from the shell, waited for, ended by process id."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -9,10 +8,10 @@ import time
 from pathlib import Path
 
 import httpx
-import mlflow
 import psutil
 
 from llmops.errors import DeploymentError
+from llmops.tracking.environment import store_environment
 
 
 def check_port(host: str, port: int) -> int:
@@ -36,38 +35,15 @@ def check_port(host: str, port: int) -> int:
 
 def start_gateway(name: str, release_uri: str, port: int, log: Path) -> subprocess.Popen[bytes]:
     """Start a gateway in its own session, so that it outlives the shell; its output goes to `log`."""
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
-    environment |= {
-        "MLFLOW_TRACKING_URI": absolute_uri(mlflow.get_tracking_uri()),
-        "MLFLOW_REGISTRY_URI": absolute_uri(mlflow.get_registry_uri()),
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "PYTHONUNBUFFERED": "1",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "llmops.serving.gateway",
-        "--name",
-        name,
-        "--uri",
-        release_uri,
-        "--port",
-        str(port),
-    ]
+    environment = store_environment() | {"PYTHONUNBUFFERED": "1"}
+    module = [sys.executable, "-m", "llmops.serving.gateway"]
+    command = [*module, "--name", name, "--uri", release_uri, "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment,
             start_new_session=True,
         )  # fmt: skip
-
-
-def absolute_uri(uri: str) -> str:
-    """A store's URI that means the same in another working directory."""
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return prefix + str(Path(uri.removeprefix(prefix)).resolve())
-    return uri
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, name: str, log: Path, timeout_s: float) -> None:
