@@ -34,6 +34,9 @@ class TokenCounter(Protocol):
 
     def count_text(self, text: str) -> int: ...
 
+    def defuse(self, text: str) -> str:
+        """The text with special tokens broken up, by which it could pass for other turns of the chat."""
+
 
 def resolve_dtype(name: str) -> str:
     """Turn "auto" into bfloat16 where the processor computes in it, else float32.

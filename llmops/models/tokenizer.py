@@ -1,6 +1,7 @@
 """A base's tokenizer: its chat template, the tokens that end an answer, and what identifies both."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ class ModelTokenizer:
     def __init__(self, weights: Weights) -> None:
         self.wrapped = load_tokenizer(weights)
         self.window = read_window(weights)
+        special = [token.content for token in self.wrapped.added_tokens_decoder.values() if token.special]
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a chat up to where the answer begins."""
@@ -55,6 +58,12 @@ class ModelTokenizer:
 
     def count_text(self, text: str) -> int:
         return len(self.wrapped(text, add_special_tokens=False)["input_ids"])
+
+    def defuse(self, text: str) -> str:
+        """A tokenizer takes its special tokens for what they are wherever they stand; a space inside makes words of them."""
+        while self._special.search(text):
+            text = self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        return text
 
 
 def read_window(weights: Weights) -> int:

@@ -1,0 +1,150 @@
+"""Calls of many threads, answered by an engine together."""
+
+import time
+import weakref
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from types import TracebackType
+
+from llmops.errors import ConfigError, EngineError
+from llmops.models.engine import Engine
+from llmops.types import Completion, GenerationRequest, Progress
+
+
+@dataclass(frozen=True)
+class _Asked:
+    request: GenerationRequest
+    answer: Future[Completion] = field(default_factory=Future)
+    at_s: float = field(default_factory=time.monotonic)
+
+
+_Queue = SimpleQueue[_Asked | None]  # None ends the work
+
+
+class MicroBatcher:
+    """An engine for many threads. What they ask within `wait_s` of each other, up to `max_batch` requests, is one batch.
+
+    One thread runs the batches, one after the other; what is asked meanwhile waits for the next. The thread ends with
+    `close`, a `with` block, or when nobody holds the batcher any more; what was asked before is answered still.
+
+    Raises:
+        ConfigError: `max_batch` is below 1, or `wait_s` below 0.
+    """
+
+    def __init__(self, engine: Engine, max_batch: int = 16, wait_s: float = 0.005) -> None:
+        if max_batch < 1 or not wait_s >= 0:
+            raise ConfigError(f"max_batch is {max_batch} and wait_s {wait_s}, expected at least 1 and 0.")
+        self.max_batch = max_batch
+        self._engine, self._queue, self._lock = engine, _Queue(), Lock()
+        work = (engine, self._queue, max_batch, wait_s)  # not self, or it would never be garbage
+        self._thread = Thread(target=_run_batches, args=work, name="micro-batcher", daemon=True)
+        self._thread.start()
+        self._end = weakref.finalize(self, self._queue.put, None)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The engine's own."""
+        return self._engine.identity
+
+    def submit(self, request: GenerationRequest) -> Future[Completion]:
+        """Ask without waiting. Cancelling the future spares the work if it has not begun.
+
+        Raises:
+            EngineError: the batcher is closed.
+        """
+        asked = _Asked(request)
+        self._put(asked)
+        return asked.answer
+
+    def _put(self, asked: _Asked) -> None:
+        with self._lock:  # so that nothing is put behind the end
+            self._check_open()
+            self._queue.put(asked)
+
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
+        """Answer requests, in order. An error of the engine reaches all who asked in that batch.
+
+        Raises:
+            EngineError: the batcher is closed.
+        """
+        calls = [_Asked(request) for request in requests]
+        completions = []
+        try:
+            for call in calls:
+                self._put(call)
+            for call in calls:
+                completions.append(call.answer.result())
+                if progress:
+                    progress("answering", len(completions), len(requests))
+        finally:
+            for call in calls:
+                call.answer.cancel()  # those still waiting, where this one ends early
+        return completions
+
+    def stream(self, request: GenerationRequest) -> Generator[str, None, Completion]:
+        """Stream from the engine, beside its batches; in one piece where the engine has no streams.
+
+        Raises:
+            EngineError: the batcher is closed.
+        """
+        self._check_open()
+        if hasattr(self._engine, "stream"):
+            return (yield from self._engine.stream(request))
+        (completion,) = self.generate([request])
+        yield completion.text
+        return completion
+
+    def close(self) -> None:
+        """Answer what was asked, and end the thread."""
+        with self._lock:
+            self._end()
+        self._thread.join()
+
+    def _check_open(self) -> None:
+        if not self._end.alive:
+            raise EngineError("this batcher is closed. Make another on the same engine.")
+
+    def __enter__(self) -> "MicroBatcher":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _run_batches(engine: Engine, queue: _Queue, max_batch: int, wait_s: float) -> None:
+    while _run_batch(engine, queue, max_batch, wait_s):
+        pass
+
+
+def _run_batch(engine: Engine, queue: _Queue, max_batch: int, wait_s: float) -> bool:
+    """Wait for a batch and answer it; return whether more may come. All references to it end with this function."""
+    batch, asked = [], queue.get()
+    until = time.monotonic() if asked is None else asked.at_s + wait_s
+    while asked is not None:
+        if asked.answer.set_running_or_notify_cancel():
+            batch.append(asked)
+        if len(batch) == max_batch:
+            break
+        try:
+            asked = queue.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            break
+    if batch:
+        _answer(engine, batch)
+    return asked is not None
+
+
+def _answer(engine: Engine, batch: Sequence[_Asked]) -> None:
+    try:
+        completions = engine.generate([asked.request for asked in batch])
+        if len(completions) != len(batch):
+            raise EngineError(f"the engine gave {len(completions)} answers to {len(batch)} requests.")
+    except BaseException as error:  # whatever it is: the callers wait, and the next batch may work
+        for asked in batch:
+            asked.answer.set_exception(error)
+    else:
+        for asked, completion in zip(batch, completions, strict=True):
+            asked.answer.set_result(completion)

@@ -1,0 +1,150 @@
+"""An engine on any OpenAI-compatible server: vLLM, Ollama, llama.cpp, a gateway, or a proprietary model."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmops.errors import ConfigError, EngineError
+from llmops.models.http.failure import Failure, Patience, explain
+from llmops.models.http.pace import Pace
+from llmops.models.http.server import Server
+from llmops.models.http.wire import StreamedAnswer, request_body
+from llmops.types import Completion, GenerationRequest, Progress
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class HttpEngine:
+    """Asks a server's /chat/completions, up to `concurrency` requests of a call at once.
+
+    `url` is the API's base (without a path, /v1 is meant). The key is read from the environment variable `api_key_env`,
+    and a placeholder sent where it isn't set. `timeout_s` is for one try, in a stream for one piece. Failures that may
+    pass are tried again up to `retries` times. An adapter is asked for as the model of its name, as vLLM serves it.
+
+    Raises:
+        ConfigError: an argument makes no sense.
+    """
+
+    def __init__(
+        self, url: str, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 8, timeout_s: float = 60.0,
+        retries: int = 5, requests_per_minute: float | None = None,
+    ) -> None:  # fmt: skip
+        _check(model, concurrency, timeout_s, retries)
+        self.model = model
+        self._server = Server(url, api_key_env, timeout_s)
+        self._concurrency, self._retries = concurrency, retries
+        self._pace = Pace(requests_per_minute)
+        self._refused: set[str] = set()  # parameters that the server doesn't take
+
+    def __repr__(self) -> str:
+        return f"HttpEngine({self._server.url!r}, {self.model!r})"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The API, its address and the model. What computes behind it, and in which dtype, it doesn't say."""
+        return {"name": "openai", "url": self._server.url, "model": self.model, "version": "unknown", "dtype": "unknown"}
+
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
+        """Answer requests, in order: all of them, or none.
+
+        Raises:
+            EngineError: the server refuses one, can't be reached, or keeps failing.
+        """
+        return _run(self._answer_all(requests, progress)) if requests else []
+
+    async def _answer_all(self, requests: Sequence[GenerationRequest], progress: Progress | None) -> list[Completion]:
+        completions: dict[int, Completion] = {}
+        waiting = iter(enumerate(requests))
+
+        async def work(client: "AsyncOpenAI") -> None:
+            for i, request in waiting:
+                completions[i] = await self._answer(client, request)
+                if progress:
+                    progress("answering", len(completions), len(requests))
+
+        try:
+            async with self._server.async_client() as client, asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, len(requests))):
+                    group.create_task(work(client))
+        except BaseExceptionGroup as errors:
+            error = errors.exceptions[0]
+        else:
+            return [completions[i] for i in range(len(requests))]
+        if isinstance(error, EngineError):
+            error = EngineError(f"{error} {len(completions)} of {len(requests)} requests were answered; none is returned.")
+        raise error
+
+    async def _answer(self, client: "AsyncOpenAI", request: GenerationRequest) -> Completion:
+        patience = Patience(self._retries, self._pace)
+        while True:
+            while wait_s := self._pace.claim():
+                await asyncio.sleep(wait_s)
+            outcome = await self._server.complete(client, request_body(request, self.model, self._refused))
+            if isinstance(outcome, Completion):
+                return outcome
+            await asyncio.sleep(self._wait_s(outcome, patience, request))
+
+    def stream(self, request: GenerationRequest) -> Generator[str, None, Completion]:
+        """Yield the answer in pieces as they come, and return the whole of it. Closing it early ends the connection.
+
+        Raises:
+            EngineError: as `generate`, or the stream broke; what it said before is lost then.
+        """
+        answer = StreamedAnswer()
+        with self._server.client() as client, self._open(client, request) as events:
+            while (piece := self._server.read_piece(events, answer)) is not None:
+                if isinstance(piece, Failure):
+                    raise EngineError(f"the stream of {self._server.url} broke off ({piece.reason}). Ask again.")
+                if piece:
+                    yield piece
+            return answer.completion()
+
+    def _open(self, client: "OpenAI", request: GenerationRequest) -> Any:
+        patience = Patience(self._retries, self._pace)
+        while True:
+            while wait_s := self._pace.claim():
+                time.sleep(wait_s)
+            opened = self._server.open_stream(client, request_body(request, self.model, self._refused, stream=True))
+            if not isinstance(opened, Failure):
+                return opened
+            time.sleep(self._wait_s(opened, patience, request))
+
+    def _wait_s(self, failure: Failure, patience: Patience, request: GenerationRequest) -> float:
+        """How long to wait before the next try."""
+        if failure.refused:
+            if failure.refused not in self._refused:
+                _log.warning("%s takes no %r for %s: asking without it.", self._server.url, failure.refused, self.model)
+            self._refused.add(failure.refused)
+            return 0.0
+        wait_s = patience.next_wait_s(failure)
+        if wait_s is None:
+            model = request.adapter or self.model
+            raise EngineError(explain(failure, self._server.url, model, self._server.api_key_env, patience.tries))
+        return wait_s
+
+
+def _check(model: str, concurrency: int, timeout_s: float, retries: int) -> None:
+    if not model.strip():
+        raise ConfigError("no model is named. Give the name that the server knows it by.")
+    if concurrency < 1 or retries < 0:
+        raise ConfigError(f"concurrency is {concurrency} and retries {retries}, expected at least 1 and 0.")
+    if not timeout_s > 0:
+        raise ConfigError(f"timeout_s is {timeout_s}, expected more than 0.")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; in a thread of its own where this one already runs a loop, as notebooks and servers do."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, work).result()

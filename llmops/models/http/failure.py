@@ -1,0 +1,125 @@
+"""Why a server gave no answer, whether to ask again and when, and what a user is told."""
+
+import math
+import re
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from random import Random
+from typing import Any
+
+from llmops.models.http.pace import Pace
+from llmops.models.http.wire import OPTIONAL
+
+LONGEST_WAIT_S = 120.0  # a server that asks for a longer one is out of reach: its day's quota is spent, say
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
+_REFUSALS = (400, 403, 422)  # what servers say to a parameter that they don't take
+_random = Random()  # its own: others seed the shared one
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try without an answer. `status` is HTTP's, or 0 where nothing came; `refused` a parameter the server won't take."""
+
+    status: int
+    reason: str
+    retry_after_s: float | None = None
+    refused: str = ""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may do better later."""
+        return (self.status in (0, 408, 409, 429) or self.status >= 500) and (self.retry_after_s or 0) <= LONGEST_WAIT_S
+
+
+def read_failure(error: Exception, secrets: Collection[str], sent: Collection[str] = ()) -> Failure:
+    """What `error`, which ended a try that sent those parameters, comes to. Its reason is one line without secrets."""
+    from openai import APIStatusError, APITimeoutError, OpenAIError
+
+    if isinstance(error, APIStatusError):
+        headers = error.response.headers
+        said = error.message if error.message != f"Error code: {error.status_code}" else str(error.body or "nothing")
+        said = said.removeprefix(f"Error code: {error.status_code} - ")
+        refused = _refused_parameter(error, sent) if error.status_code in _REFUSALS else ""
+        return Failure(error.status_code, masked(said, secrets), _retry_after_s(headers), refused)
+    if isinstance(error, TimeoutError | APITimeoutError):
+        return Failure(0, "none came in time")
+    if isinstance(error, OpenAIError):  # the client's "Connection error." says less than what caused it
+        return Failure(0, masked(str(error.__cause__ or error) or type(error.__cause__).__name__, secrets))
+    return Failure(200, masked(str(error), secrets))
+
+
+def masked(text: str, secrets: Collection[str]) -> str:
+    """The text's beginning in one line, with stars for secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:300] + " ..."
+
+
+def _refused_parameter(error: Any, sent: Collection[str]) -> str:
+    said = f"{error.message} {error.body}"
+    for name in OPTIONAL:
+        named = error.param == name
+        if name == "max_tokens":  # named as well where a prompt is too long, and to send its newer name then is no help
+            named = "max_completion_tokens" in said
+        elif name != "temperature":  # a word that prompts hold, and error messages quote
+            named = named or re.search(rf"\b{name}\b", said) is not None
+        if named and name in sent:
+            return name
+    return ""
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds from now, from seconds or from a date; a date counts from the server's own clock where it shows it."""
+    value = headers.get("retry-after", "")
+    try:
+        wait_s = float(value)
+    except ValueError:
+        until, now = parsedate_tz(value), parsedate_tz(headers.get("date", ""))
+        if until is None:
+            return None
+        wait_s = float(mktime_tz(until)) - (mktime_tz(now) if now else time.time())
+    return max(wait_s, 0.0) if math.isfinite(wait_s) else None
+
+
+class Patience:
+    """What one request is granted: `retries` further tries, each after a longer wait."""
+
+    def __init__(self, retries: int, pace: Pace) -> None:
+        self.tries = 0
+        self._retries, self._pace = retries, pace
+
+    def next_wait_s(self, failure: Failure) -> float | None:
+        """Seconds to wait before another try, None for no further one. A wait the server asks for is everybody's."""
+        self.tries += 1
+        if not failure.passing or self.tries > self._retries:
+            return None
+        if failure.retry_after_s:
+            self._pace.pause(failure.retry_after_s)
+            return 0.0
+        return _random.uniform(0.5, 1) * min(_FIRST_BACKOFF_S * 2.0 ** (self.tries - 1), _LONGEST_BACKOFF_S)
+
+
+def explain(failure: Failure, url: str, model: str, api_key_env: str, tries: int) -> str:
+    """One line: what the server did, and what to do."""
+    found = f"answered {failure.status} ({failure.reason})" if failure.status else f"gave no answer ({failure.reason})"
+    again = f" at each of {tries} tries" if tries > 1 else ""
+    return f"{url} {found}{again}. {_advice(failure, url, model, api_key_env)}"
+
+
+def _advice(failure: Failure, url: str, model: str, api_key_env: str) -> str:
+    if (failure.retry_after_s or 0) > LONGEST_WAIT_S:
+        return f"It asks to wait for {failure.retry_after_s:.0f} s: ask again then, or check the quota there."
+    if failure.status in (401, 403):
+        return f"Set the environment variable {api_key_env} to a key that may use {model!r} there."
+    if failure.status == 404:
+        return f"It knows no model {model!r}, or is no OpenAI-compatible API: see {url}/models for its models."
+    if failure.status == 429:
+        return "Lower concurrency or set requests_per_minute, or check the quota there."
+    if failure.passing:
+        return "Check that the server runs, or raise timeout_s or retries."
+    if failure.status == 200:
+        return "That is no chat completion: check that the address is an OpenAI-compatible API's."
+    return f"Change the request: its prompt may be too long for {model!r}, or max_new_tokens too high."

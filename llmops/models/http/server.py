@@ -1,0 +1,128 @@
+"""The server that an engine asks: its address, the key for it, and single tries to get an answer from it."""
+
+import asyncio
+import base64
+import os
+import re
+import ssl
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from llmops.errors import ConfigError
+from llmops.models.http.failure import Failure, read_failure
+from llmops.models.http.wire import StreamedAnswer, read_completion
+from llmops.types import Completion
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
+NO_KEY = "none"  # what servers without keys are sent: the client insists on one
+
+
+class Server:
+    """An OpenAI-compatible API. `url` is its base without a login, such as http://127.0.0.1:8000/v1.
+
+    An address without a path gets /v1. A login in the address goes out as basic authorization, in the key's place. The key
+    is read from the environment at each use, and never kept.
+
+    Raises:
+        ConfigError: the address is none of http or https, or has a query.
+    """
+
+    def __init__(self, url: str, api_key_env: str, timeout_s: float) -> None:
+        try:
+            parts = urlsplit(url.strip())
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or parts.scheme not in ("http", "https"):
+            raise ConfigError(f"{_without_login(url)!r} is no server's address; expected http(s)://host[:port][/v1].")
+        if parts.query or parts.fragment:
+            raise ConfigError(f"the address of {host} has a query or fragment; expected http(s)://host[:port][/v1].")
+        place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+        path = parts.path.rstrip("/").removesuffix("/chat/completions")
+        self.url = f"{parts.scheme}://{place}{path or '/v1'}"
+        self.api_key_env, self.timeout_s = api_key_env, timeout_s
+        self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
+
+    def __repr__(self) -> str:
+        return f"Server({self.url!r}, {self.api_key_env!r})"
+
+    def client(self) -> "OpenAI":
+        """A client that tries once. Use it in a `with` block, which closes its connections."""
+        from openai import DefaultHttpxClient, OpenAI  # 0.9 s to import
+
+        return OpenAI(**self._settings(), http_client=DefaultHttpxClient(verify=_certificates()))
+
+    def async_client(self) -> "AsyncOpenAI":
+        """As `client`, for one event loop."""
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+        return AsyncOpenAI(**self._settings(), http_client=DefaultAsyncHttpxClient(verify=_certificates()))
+
+    async def complete(self, client: "AsyncOpenAI", body: dict[str, Any]) -> Completion | Failure:
+        """Ask once; `timeout_s` is for the whole of it."""
+        from openai import OpenAIError
+
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return read_completion(await client.chat.completions.create(**body))
+        except (OpenAIError, TimeoutError, ValueError) as error:
+            return read_failure(error, self._secrets(), body)
+
+    def open_stream(self, client: "OpenAI", body: dict[str, Any]) -> Any:
+        """Ask once for a stream of events: those, to be closed, or a Failure."""
+        from openai import OpenAIError
+
+        try:
+            return client.chat.completions.create(**body)
+        except (OpenAIError, ValueError) as error:
+            return read_failure(error, self._secrets(), body)
+
+    def read_piece(self, events: Any, answer: StreamedAnswer) -> str | Failure | None:
+        """Take the next event into the answer and return its text; None at the end of a whole answer."""
+        from openai import OpenAIError
+
+        try:
+            return answer.add(next(events))
+        except StopIteration:
+            return None if answer.whole else Failure(200, "it ended in the middle of the answer")
+        except (OpenAIError, ValueError) as error:
+            return read_failure(error, self._secrets())
+
+    def _settings(self) -> dict[str, Any]:
+        key = self._key() or NO_KEY
+        # Said outright, or OPENAI_CUSTOM_HEADERS could replace it.
+        headers = {"Authorization": f"Basic {self._basic()}" if any(self._login) else f"Bearer {key}"}
+        return {
+            "api_key": key, "base_url": self.url, "timeout": self.timeout_s, "max_retries": 0, "default_headers": headers,
+        }  # fmt: skip
+
+    def _secrets(self) -> list[str]:
+        """What nobody must be shown: longest first, so that none is left in part."""
+        found = {self._key(), self._login[1], self._basic()} - {"", NO_KEY}
+        return sorted(found, key=len, reverse=True)
+
+    def _key(self) -> str:
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not re.fullmatch("[!-~]*", key):
+            raise ConfigError(
+                f"{self.api_key_env} holds no key: a space, line break or non-ASCII letter is in it. Set it anew."
+            )
+        return key
+
+    def _basic(self) -> str:
+        return base64.b64encode(":".join(self._login).encode()).decode() if any(self._login) else ""
+
+
+def _without_login(url: str) -> str:
+    return url.strip().rpartition("@")[2].partition("?")[0]
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those that the client trusts by default, read once: 30 ms, which each client would take again."""
+    from httpx2 import create_ssl_context  # the openai client's own transport
+
+    return create_ssl_context()

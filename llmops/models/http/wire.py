@@ -1,0 +1,110 @@
+"""OpenAI's chat completions: what is sent, and what is read from the answers.
+
+Servers say less than they should: no usage counts as 0 tokens, no content (a filter's verdict, or all tokens spent on
+thinking) as the empty text, no finish reason of a whole answer as "stop". No choices is no answer. Text is stripped at
+both ends, as the engine in this process does.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from llmops.types import Completion, GenerationRequest
+
+OPTIONAL = ("logprobs", "seed", "stream_options", "temperature", "max_tokens")
+"""Parameters that some server or model refuses. Without them we ask again, for "max_tokens" under its newer name."""
+
+
+def request_body(request: GenerationRequest, model: str, refused: Collection[str], stream: bool = False) -> dict[str, Any]:
+    """What to send, without the `refused` parameters."""
+    body: dict[str, Any] = {
+        "model": request.adapter or model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "max_tokens": request.max_new_tokens, "temperature": 0.0, "seed": 0, "logprobs": True,
+    }  # fmt: skip
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if "max_tokens" in refused:
+        body["max_completion_tokens"] = request.max_new_tokens
+    return {name: value for name, value in body.items() if name not in refused}
+
+
+def read_completion(answer: Any) -> Completion:
+    """Read a whole answer.
+
+    Raises:
+        ValueError: it has no choice with a message, or its content is no text.
+    """
+    choice = _first_choice(answer)
+    message = getattr(choice, "message", None)
+    if message is None:
+        raise ValueError("it has no choice with a message")
+    return Completion(_text(message).strip(), *_counts(answer), _finish_reason(choice) or "stop", _logprobs(choice))
+
+
+class StreamedAnswer:
+    """What a stream has said so far. The pieces handed on make up the completion's text."""
+
+    def __init__(self) -> None:
+        self._said = self._held = self._finish_reason = ""
+        self._counts = (0, 0)
+        self._logprobs: tuple[float, ...] = ()
+
+    def add(self, event: Any) -> str:
+        """Take in an event; return the text to hand on, often none. Space is held back until text follows it.
+
+        Raises:
+            ValueError: its content is no text.
+        """
+        if getattr(event, "usage", None) is not None:
+            self._counts = _counts(event)
+        choice = _first_choice(event)
+        if choice is None:
+            return ""
+        self._finish_reason = _finish_reason(choice) or self._finish_reason
+        self._logprobs += _logprobs(choice)
+        self._held += _text(getattr(choice, "delta", None))
+        text = self._held.rstrip() if self._said else self._held.strip()
+        if text:
+            self._held = self._held[len(self._held.rstrip()) :]
+            self._said += text
+        return text
+
+    @property
+    def whole(self) -> bool:
+        """Whether the server said that the answer ends here."""
+        return bool(self._finish_reason)
+
+    def completion(self) -> Completion:
+        """What was said, in one."""
+        return Completion(self._said, *self._counts, self._finish_reason, self._logprobs)
+
+
+def _first_choice(answer: Any) -> Any:
+    """The first choice, or None where there is none. Nothing in an answer is sure to have its type."""
+    choices = getattr(answer, "choices", None)
+    return choices[0] if choices and isinstance(choices, list) else None
+
+
+def _text(part: Any) -> str:
+    content = getattr(part, "content", None)
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise ValueError(f"its content is a {type(content).__name__}, no text")
+    return content
+
+
+def _counts(answer: Any) -> tuple[int, int]:
+    usage = getattr(answer, "usage", None)
+    prompt, completion = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    return prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0
+
+
+def _finish_reason(choice: Any) -> str:
+    return str(getattr(choice, "finish_reason", None) or "")
+
+
+def _logprobs(choice: Any) -> tuple[float, ...]:
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None) or ()
+    values = [getattr(token, "logprob", None) for token in tokens]
+    return tuple(float(value) for value in values if isinstance(value, int | float))
