@@ -1,0 +1,1 @@
+"""The words that orders to an assistant are made of, by language and kind."""
