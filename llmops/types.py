@@ -122,6 +122,14 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Query:
+    """What a release is asked: a question, and the conversation before it."""
+
+    question: str
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """What an engine is asked: messages, and the name of a loaded adapter or None for the base."""
 
@@ -186,7 +194,10 @@ class Preference:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a release says to a question, and the hits it showed to the model."""
+    """What a release says to a question, and the hits it showed to the model.
+
+    `blocked` tells why a guard refused; `guards` what guards noted; `engine` what generated it.
+    """
 
     text: str
     abstained: bool
@@ -194,3 +205,6 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str = "stop"
+    blocked: str = ""
+    guards: tuple[str, ...] = ()
+    engine: Mapping[str, str] = field(default_factory=dict)

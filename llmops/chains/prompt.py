@@ -25,6 +25,11 @@ class Prompt:
     def digest(self) -> str:
         return digests.of_bytes(self.template.encode())
 
+    @property
+    def instructions(self) -> str:
+        """What the template says itself, without its placeholders."""
+        return self.template.format(context="", question="")
+
     def message(self, question: str, passages: Sequence[str]) -> Message:
         """Fill the template: a blank line between passages, and where there is none, that is said."""
         context = "\n\n".join(passages) or NO_CONTEXT

@@ -4,10 +4,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llmops import digests
-from llmops.errors import ConfigError
+from llmops.errors import ArtifactError, ConfigError
+from llmops.guards.settings import GUARDS, GuardSettings
 from llmops.retrieval.search import Search
 
 KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter")
+FORMAT = 2
+NO_GUARDS = GuardSettings.from_dict(dict.fromkeys(GUARDS, "off"))
+_SINCE_2 = ("format", "guards", "budget")  # releases of format 1 have none of these
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,23 @@ class Retrieval:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """Most tokens of a prompt for passages (0: as many as the window has room for), and for the conversation so far."""
+
+    passages: int = 0
+    history: int = 512
+
+    def __post_init__(self) -> None:
+        if min(self.passages, self.history) < 0:
+            raise ConfigError(f"a budget is {self.passages} and {self.history} tokens, expected 0 or more.")
+
+
+@dataclass(frozen=True)
 class Release:
-    """One answerer of an application. The only thing evaluated, promoted, deployed, rolled back."""
+    """One answerer of an application. The only thing evaluated, promoted, deployed, rolled back.
+
+    `format` says how it is written down: one read from another package's registry is what it was, to its digest.
+    """
 
     app: str
     kind: str
@@ -58,6 +77,9 @@ class Release:
     retrieval: Retrieval | None = None
     shots: tuple[Shot, ...] = ()
     code_digest: str = ""  # of the source files that answer
+    guards: GuardSettings = GuardSettings()
+    budget: Budget = Budget()
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -76,16 +98,27 @@ class Release:
         data["shots"] = [{**shot, "context": list(shot["context"])} for shot in data["shots"]]
         if self.retrieval is not None and self.retrieval.groups is not None:
             data["retrieval"]["groups"] = list(self.retrieval.groups)
-        return data
+        return {name: value for name, value in data.items() if self.format > 1 or name not in _SINCE_2}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Release":
+        """Read what `to_dict` wrote, of this format or an earlier one.
+
+        Raises:
+            ArtifactError: it is of a format that is not known here.
+        """
+        format = data.get("format", 1)
+        if format not in (1, FORMAT):
+            raise ArtifactError(f"the release has format {format!r}, expected 1 to {FORMAT}. Install a newer mlflow-llmops.")
         return cls(
             **{
                 **data,
                 "generator": Generator(**data["generator"]),
                 "retrieval": _retrieval(data["retrieval"]) if data["retrieval"] else None,
                 "shots": tuple(Shot(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
+                "guards": GuardSettings.from_dict(data["guards"]) if format > 1 else NO_GUARDS,
+                "budget": Budget(**data["budget"]) if format > 1 else Budget(history=0),
+                "format": format,
             }
         )
 

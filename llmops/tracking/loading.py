@@ -12,6 +12,7 @@ from llmops.chains.answerer import Answerer
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.models.adapter import read_identity
+from llmops.models.classifier import TextClassifier
 from llmops.models.tokenizer import base_identity
 from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
@@ -60,7 +61,9 @@ def load_answerer(release: Release) -> Answerer:
         folder = fetch_folder("adapter", generator.adapter)
         _check(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
         adapter = engine.load_adapter(folder)
-    return Answerer(release, engine, adapter, load_retriever(release))
+    named = release.guards.injection_classifier
+    classifier = load_classifier(named) if named else None
+    return Answerer(release, engine, engine.tokenizer, adapter, load_retriever(release), classifier)
 
 
 @cache
@@ -89,6 +92,11 @@ def load_index(uri: str) -> VectorIndex:
 @cache
 def _load_index(uri: str, registry: str) -> VectorIndex:  # a process that turns to another registry finds other models there
     return VectorIndex(fetch_folder("index", uri))
+
+
+@cache
+def load_classifier(source: str) -> TextClassifier:
+    return TextClassifier(find_weights(source))
 
 
 @cache
