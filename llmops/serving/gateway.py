@@ -5,19 +5,24 @@
 A process serves one version. Started by a deployment, which resolved the alias to that version.
 """
 
+import json
+import logging
 import threading
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+
+_log = logging.getLogger(__name__)
 
 
 class ChatMessage(BaseModel):
-    """One turn. The last user message is the question; a release answers each question on its own."""
+    """One turn. The last user message is the question, the turns before it are the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str
@@ -54,14 +59,23 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
     def complete(request: ChatRequest) -> Any:
         if request.model != name:
             return problem(404, f"model {request.model!r} is not served here; ask for {name!r}.", "model_not_found")
-        if request.stream:
-            return problem(400, 'streaming is not served; ask with "stream": false.')
-        question = [message for message in request.messages if message.role == "user"][-1:]
-        if not question or not question[0].content.strip():
+        while request.messages and request.messages[-1].role != "user":
+            request.messages.pop()
+        if not request.messages or not request.messages[-1].content.strip():
             return problem(400, "messages hold no user message with text.")
+        asked = {"input": [message.model_dump() for message in request.messages]}
+        if request.stream:
+            return StreamingResponse(chunks(name, release, events(asked)), media_type="text/event-stream")
         with one_at_a_time:
-            answer = model.predict({"input": [{"role": "user", "content": question[0].content}]})
+            answer = model.predict(asked)
         return completion(name, release, answer)
+
+    def events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        heard = model.predict_stream(asked)
+        with one_at_a_time:  # until its first sentence: a caller who reads slowly holds up nobody
+            first = next(heard)
+        yield first
+        yield from heard
 
     return app
 
@@ -70,21 +84,54 @@ def completion(name: str, release: dict[str, str], answer: dict[str, Any]) -> di
     """OpenAI's response, and beside its fields `sources` and `release`."""
     extra = answer["custom_outputs"]
     text = answer["output"][0]["content"][0]["text"]
-    counts = {"prompt_tokens": extra["prompt_tokens"], "completion_tokens": extra["completion_tokens"]}
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()), "model": name,
         "choices": [
             {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": extra["finish_reason"]}
         ],
-        "usage": {**counts, "total_tokens": sum(counts.values())},
-        "sources": extra["sources"], "release": release,
+        **_extra(extra, release),
     }  # fmt: skip
+
+
+def chunks(name: str, release: dict[str, str], events: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """OpenAI's stream of server-sent events; the last one before [DONE] has `sources`, `release` and the token counts.
+
+    A stream that breaks off ends with an error in OpenAI's envelope, and without [DONE].
+    """
+    answer = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
+    start = {**answer, "object": "chat.completion.chunk"}
+    try:
+        yield _event(start, {"role": "assistant", "content": ""})
+        for event in events:
+            if event["type"] != "response.output_item.done":
+                yield _event(start, {"content": event["delta"]})
+                continue
+            extra = event["custom_outputs"]
+            yield _event({**start, **_extra(extra, release)}, {}, extra["finish_reason"])
+        yield "data: [DONE]\n\n"
+    except Exception as error:
+        _log.exception("a stream broke off")
+        message = f"the answer broke off ({type(error).__name__}). Ask again."
+        yield f"data: {json.dumps(_envelope('server_error', message))}\n\n"
+
+
+def _event(start: dict[str, Any], delta: dict[str, Any], finish_reason: str | None = None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return f"data: {json.dumps({**start, 'choices': [choice]})}\n\n"
+
+
+def _extra(extra: dict[str, Any], release: dict[str, str]) -> dict[str, Any]:
+    counts = {"prompt_tokens": extra["prompt_tokens"], "completion_tokens": extra["completion_tokens"]}
+    return {"usage": {**counts, "total_tokens": sum(counts.values())}, "sources": extra["sources"], "release": release}
 
 
 def problem(status: int, message: str, code: str | None = None) -> JSONResponse:
     """An error in OpenAI's envelope."""
-    kind = "invalid_request_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status_code=status)
+    return JSONResponse(_envelope("invalid_request_error", message, code), status_code=status)
+
+
+def _envelope(kind: str, message: str, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def serve(name: str, uri: str, port: int) -> None:

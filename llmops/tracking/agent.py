@@ -1,80 +1,110 @@
-"""A release as MLflow runs it: this file is logged as the model's code, the release is its model config.
+"""A release as MLflow runs it: a ResponsesAgent over the answerer, or over a worker with the code it was judged with."""
 
-It loads without pickle, in any working directory, wherever `mlflow-llmops` is installed and the tracking server and the
-weights can be reached.
-"""
-
+import os
+import warnings
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow.entities import SpanType
 from mlflow.pyfunc.model import ResponsesAgent
-from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 from mlflow.types.responses_helpers import OutputItem
 
 from llmops.chains.release import Release
-from llmops.errors import LLMOpsError
-from llmops.retrieval.passage import citation, passage_text
-from llmops.retrieval.retriever import describe as describe_hit
+from llmops.errors import DataError
+from llmops.retrieval.passage import citation
+from llmops.streams import Stream
+from llmops.tracking.golden import replay
 from llmops.tracking.loading import load_answerer
-from llmops.types import Answer
+from llmops.tracking.sources import source_digest
+from llmops.tracking.spans import mlflow_spans
+from llmops.tracking.worker import IN_WORKER, Worker
+from llmops.types import Answer, Message, Query
+
+ITEM = "answer"  # the id of the one output item
 
 
 class ReleaseAgent(ResponsesAgent):
-    """Answers the last user message of a request; `custom_outputs` carries the sources and the token counts."""
+    """Answers the last user message of a request, the ones before it being the conversation.
+
+    `custom_outputs` carries the sources, what guards noted, and the token counts.
+    """
 
     def load_context(self, context: Any) -> None:
-        self.answerer = load_answerer(Release.from_dict(context.model_config))
+        config, wheel = context.model_config, (context.artifacts or {}).get("package")
+        here = IN_WORKER in os.environ or config.get("code_digest") == source_digest(__name__)
+        self.worker: Worker | None = None
+        if not here and wheel is not None:
+            self.worker = Worker(Path(wheel).parent.parent, Path(wheel))
+            replay(Path(context.artifacts["golden"]), self.worker.predict)
+            return
+        if not here:
+            warnings.warn("the release carries no package; it answers with the code installed here.", stacklevel=2)
+        self.answerer = load_answerer(Release.from_dict(config))
 
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
-        answer = self.answer(last_question(request))
+        if self.worker is not None:
+            return ResponsesAgentResponse(**self.worker.predict(request.model_dump(exclude_none=True)))
+        answer = self.answerer.answer([read_query(request)], spans=mlflow_spans)[0]
         return ResponsesAgentResponse(
-            output=[OutputItem(**self.create_text_output_item(answer.text, "answer"))],
-            custom_outputs={
-                "abstained": answer.abstained,
-                "sources": sources(answer),
-                "prompt_tokens": answer.prompt_tokens,
-                "completion_tokens": answer.completion_tokens,
-                "finish_reason": answer.finish_reason,
-            },
+            output=[OutputItem(**self.create_text_output_item(answer.text, ITEM))], custom_outputs=details(answer)
         )
 
-    def answer(self, question: str) -> Answer:
-        """Answer one question, with a span that shows what was retrieved."""
-        answer = self.answerer.answer([question])[0]
-        if self.answerer.release.retrieval is not None:
-            with mlflow.start_span("retrieve", span_type=SpanType.RETRIEVER) as span:
-                span.set_inputs({"question": question})
-                span.set_outputs(
-                    [{"page_content": passage_text(hit.chunk), "metadata": describe_hit(hit)} for hit in answer.hits]
-                )
-        return answer
+    def predict_stream(  # type: ignore[override]
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        if self.worker is not None:
+            for event in self.worker.predict_stream(request.model_dump(exclude_none=True)):
+                yield ResponsesAgentStreamEvent(**event)
+            return
+        stream = Stream(self.answerer.stream(read_query(request), mlflow_spans))
+        for piece in stream:
+            yield ResponsesAgentStreamEvent(**self.create_text_delta(piece, ITEM))
+        assert stream.whole is not None
+        item = self.create_text_output_item(stream.whole.text, ITEM)
+        done: dict[str, Any] = {"type": "response.output_item.done", "item": item, "custom_outputs": details(stream.whole)}
+        yield ResponsesAgentStreamEvent(**done)
 
 
-def last_question(request: ResponsesAgentRequest) -> str:
-    """The text of the last user message.
+def details(answer: Answer) -> dict[str, Any]:
+    """What a response carries beside the text."""
+    return {
+        "abstained": answer.abstained, "blocked": answer.blocked, "guards": list(answer.guards),
+        "sources": sources(answer), "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
+        "finish_reason": answer.finish_reason, "engine": dict(answer.engine),
+    }  # fmt: skip
+
+
+def read_query(request: ResponsesAgentRequest) -> Query:
+    """The last user message, and the conversation before it.
 
     Raises:
-        LLMOpsError: there is none.
+        DataError: there is no user message, or it isn't the last.
     """
-    for item in reversed(request.input):
-        message = item.model_dump()
-        if message.get("role") == "user":
-            content = message["content"]
-            return content if isinstance(content, str) else " ".join(str(part.get("text", "")) for part in content)
-    raise LLMOpsError("the request holds no user message. Ask with {'role': 'user', 'content': '...'}.")
+    messages = [_message(item.model_dump()) for item in request.input]
+    asked = [message for message in messages if message is not None]
+    if not asked or asked[-1].role != "user":
+        raise DataError("the request doesn't end with a user message. Ask with {'role': 'user', 'content': '...'}.")
+    return Query(asked[-1].content, tuple(asked[:-1]))
+
+
+def _message(item: dict[str, Any]) -> Message | None:
+    """A message with its text; None for calls of tools and their results."""
+    content = item.get("content")
+    if "role" not in item or content is None:
+        return None
+    if isinstance(content, str):
+        return Message(item["role"], content)
+    return Message(item["role"], " ".join(str(part.get("text") or "") for part in content))
 
 
 def sources(answer: Answer) -> list[dict[str, Any]]:
     """The passages an answer was given, best first."""
     return [
         {
-            "document": hit.chunk.doc_id, "citation": citation(hit.chunk), "heading": hit.chunk.heading,
-            "page": hit.chunk.page, "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s,
-            "score": round(hit.score, 4), "text": hit.chunk.text,
+            "document": hit.chunk.doc_id, "also": list(hit.also), "chunk": hit.chunk.chunk_id,
+            "citation": citation(hit.chunk), "heading": hit.chunk.heading, "page": hit.chunk.page,
+            "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s, "score": round(hit.score, 4), "text": hit.chunk.text,
         }
         for hit in answer.hits
     ]  # fmt: skip
-
-
-mlflow.models.set_model(ReleaseAgent())

@@ -1,6 +1,8 @@
 """Releases in the registry: a version of `<app>` per release, logged as code and configuration."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 
@@ -8,7 +10,8 @@ from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.tracking import versions
-from llmops.tracking.run import package_version
+from llmops.tracking.golden import Golden, write_golden
+from llmops.tracking.package import pinned_requirements, write_wheel
 from llmops.tracking.versions import Registered
 
 
@@ -22,20 +25,27 @@ def register_prompt(app: str, prompt: Prompt) -> str:
     return f"prompts:/{name}/{newest.version}"
 
 
-def log_release(release: Release) -> Registered:
-    """Log a release in the active run and register it as a version of its app; one already registered is reused."""
+def log_release(release: Release, golden: Sequence[Golden] = ()) -> Registered:
+    """Log a release in the active run and register it as a version of its app; one already registered is reused.
+
+    With it goes the package, for the day when other code is installed, and what it answered when it was made.
+    """
     found = versions.find_digest(release.app, release.digest)
     if found is not None:
         return found
-    info = mlflow.pyfunc.log_model(
-        name=release.kind.replace("+", "-"),  # a name can't hold "+"
-        python_model=str(Path(__file__).with_name("agent.py")),
-        model_config=release.to_dict(),
-        pip_requirements=[f"mlflow-llmops=={package_version()}"],
-        model_type="release",
-        params=describe(release),
-        tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
-    )
+    with TemporaryDirectory() as folder:
+        wheel, answers = write_wheel(Path(folder)), Path(folder) / "golden.json"
+        write_golden(answers, golden)
+        info = mlflow.pyfunc.log_model(
+            name=release.kind.replace("+", "-"),  # a name can't hold "+"
+            python_model=str(Path(__file__).with_name("release_model.py")),
+            model_config=release.to_dict(),
+            artifacts={"package": str(wheel), "golden": str(answers)},
+            pip_requirements=[f"artifacts/{wheel.name}", *pinned_requirements()],
+            model_type="release",
+            params=describe(release),
+            tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
+        )
     return versions.register(info.model_id, release.app, release.digest, {"llmops.kind": release.kind})
 
 
@@ -61,6 +71,7 @@ def describe(release: Release) -> dict[str, str]:
         "adapter": generator.adapter, "shots_shown": len(release.shots) or None,
         "index": retrieval and retrieval.index, "search": retrieval and retrieval.search.mode,
         "k": retrieval and retrieval.search.k, "min_score": retrieval and retrieval.search.min_score,
-        "reranker": retrieval and retrieval.reranker, "groups": (retrieval and retrieval.groups) or None,
+        "reranker": retrieval and retrieval.reranker, "guards": release.guards.digest[:12],
+        "groups": (retrieval and retrieval.groups) or None,
     }  # fmt: skip
     return {key: str(value) for key, value in described.items() if value is not None}

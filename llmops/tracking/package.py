@@ -1,0 +1,76 @@
+"""This package as a wheel: a release carries the code it was judged with."""
+
+import base64
+import hashlib
+import re
+import zipfile
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from pathlib import Path
+
+from llmops import files
+from llmops.models.cache import cache_folder
+from llmops.tracking.run import package_version
+from llmops.tracking.sources import ROOT
+
+_PACKAGES = ("llmops", "mlflow_plugins", "pipelines")
+_TIME = (2020, 1, 1, 0, 0, 0)  # of all files: the same code is the same wheel
+_NAME = "mlflow_llmops"
+
+
+def write_wheel(folder: Path) -> Path:
+    """Write the package that runs here as a wheel (PEP 427) into `folder`; equal code makes an equal file."""
+    number = package_version().replace("source", "0")
+    info = f"{_NAME}-{number}.dist-info"
+    members = {name: path.read_bytes() for name, path in _sources().items()}
+    members |= {
+        f"{info}/METADATA": _metadata(number).encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: llmops\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": b"[mlflow.deployments]\nllmops = mlflow_plugins.deployments\n",
+    }
+    record = "".join(f"{name},{_digest(content)},{len(content)}\n" for name, content in members.items())
+    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    wheel = folder / f"{_NAME}-{number}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, _TIME)
+            member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(member, content)
+    return wheel
+
+
+@cache
+def unpack_wheel(wheel: Path, digest: str) -> Path:
+    """A folder to put on Python's path, unpacked once on this machine."""
+    folder = cache_folder() / "packages" / digest
+    if not folder.is_dir():
+        with files.new_folder(folder) as scratch, zipfile.ZipFile(wheel) as archive:
+            archive.extractall(scratch)
+    return folder
+
+
+def pinned_requirements() -> list[str]:
+    """What the package needs besides Python, in the versions installed here; builds such as +cpu are not named."""
+    try:
+        lines = requires("mlflow-llmops") or []
+    except PackageNotFoundError:
+        lines = []
+    needed = (line for line in lines if "extra ==" not in line)
+    names = (re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in needed)
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+
+
+def _sources() -> dict[str, Path]:
+    found = (path for package in _PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): path for path in sorted(found)}
+
+
+def _metadata(number: str) -> str:
+    try:
+        return str(distribution("mlflow-llmops").read_text("METADATA"))
+    except PackageNotFoundError:
+        return f"Metadata-Version: 2.1\nName: mlflow-llmops\nVersion: {number}\n"
+
+
+def _digest(content: bytes) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

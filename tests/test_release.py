@@ -1,0 +1,186 @@
+"""A release in the registry: what it carries, and that it answers later as it did when it was made."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psutil
+import pytest
+
+from llmops.chains.release import Generator, Release
+from llmops.errors import ArtifactError, EngineError
+from llmops.models.weights import resolve_weights
+from llmops.tracking import golden, package, releases
+from llmops.tracking.agent import ReleaseAgent
+from llmops.tracking.loading import load_answerer
+from llmops.tracking.releases import log_release
+from llmops.tracking.sources import source_digest
+from llmops.tracking.versions import download
+from llmops.tracking.worker import IN_WORKER
+
+QUESTION = "How long is leave?"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMOPS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def make(weights: Path, **parts: Any) -> Release:
+    generator = Generator(str(weights), resolve_weights(str(weights)).digest, "float32", 6)
+    code = source_digest("llmops.tracking.agent")
+    return replace(
+        Release("handbook", "prompt", "prompts:/handbook-prompt/1", "{context} {question}", generator, code_digest=code),
+        **parts,
+    )
+
+
+def register(release: Release) -> str:
+    with mlflow.start_run():
+        return log_release(release, golden.record(load_answerer(release), [QUESTION])).uri
+
+
+def ask(model: Any, *said: str) -> dict[str, Any]:
+    roles = ("user", "assistant") * len(said)
+    messages = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
+    answer: dict[str, Any] = model.predict({"input": messages})
+    return answer
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    return str(answer["output"][0]["content"][0]["text"])
+
+
+# The package
+
+
+def test_the_same_code_is_the_same_wheel(tmp_path: Path) -> None:
+    wheels = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        wheels.append(package.write_wheel(tmp_path / name))
+    assert wheels[0].read_bytes() == wheels[1].read_bytes()
+
+
+def test_the_wheel_is_one_that_pip_installs(tmp_path: Path) -> None:
+    wheel = package.write_wheel(tmp_path)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path / "site")]
+    subprocess.run([*pip, str(wheel)], check=True)
+    program = "import llmops, mlflow_plugins, pipelines; print(llmops.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert Path(found.stdout.strip()) == tmp_path / "site" / "llmops" / "__init__.py"
+
+
+def test_a_release_carries_its_package_its_answers_and_what_to_install(store: str, tiny_lm: Path) -> None:
+    release = make(tiny_lm)
+    folder = download(register(release))
+    (wheel,) = (folder / "artifacts").glob("*.whl")
+    assert (folder / "requirements.txt").read_text().splitlines()[0] == f"artifacts/{wheel.name}"
+    stored = json.loads((folder / "artifacts" / "golden.json").read_text())
+    assert [one["question"] for one in stored] == [QUESTION]
+    assert stored[0]["answer"] == load_answerer(release).answer([QUESTION])[0].text
+    assert not list(folder.rglob("*.pkl"))
+
+
+# Answering
+
+
+def test_a_registered_release_answers_streams_and_hears_the_conversation(store: str, tiny_lm: Path) -> None:
+    release = make(tiny_lm)
+    model = mlflow.pyfunc.load_model(register(release))
+    answer = ask(model, QUESTION)
+    assert text_of(answer) == load_answerer(release).answer([QUESTION])[0].text
+    asked_before = ask(model, "Who signs ON-3?", "The People Desk.", QUESTION)
+    more = asked_before["custom_outputs"]["prompt_tokens"] - answer["custom_outputs"]["prompt_tokens"]
+    assert more > 10  # the turns before are in the prompt
+    events = list(model.predict_stream({"input": [{"role": "user", "content": QUESTION}]}))
+    assert "".join(event["delta"] for event in events[:-1]) == text_of(answer)
+    assert events[-1]["custom_outputs"]["completion_tokens"] == answer["custom_outputs"]["completion_tokens"]
+
+
+def test_every_step_of_an_answer_is_a_span(store: str, tiny_lm: Path) -> None:
+    model = mlflow.pyfunc.load_model(register(make(tiny_lm)))
+    ask(model, QUESTION)
+    mlflow.flush_trace_async_logging()
+    trace = mlflow.get_trace(mlflow.get_last_active_trace_id())
+    spans = {span.name: span for span in trace.data.spans}
+    assert {"guard injection", "context", "generate", "guard answer_secrets"} <= spans.keys()
+    assert spans["guard injection"].attributes["action"] == "pass" and spans["guard injection"].attributes["cost_ms"] >= 0
+
+
+def test_a_request_without_a_question_is_refused_in_one_line(store: str, tiny_lm: Path) -> None:
+    model = mlflow.pyfunc.load_model(register(make(tiny_lm)))
+    with pytest.raises(Exception, match="doesn't end with a user message"):
+        model.predict({"input": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]})
+
+
+# With the code it was judged with
+
+
+@pytest.fixture
+def old(store: str, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A release made by an earlier package, which asked the model in capitals."""
+
+    def write_old_wheel(folder: Path) -> Path:
+        wheel = package.write_wheel(folder)
+        with zipfile.ZipFile(wheel) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        code = members["llmops/chains/prompt.py"]
+        members["llmops/chains/prompt.py"] = code.replace(b"question.strip()", b"question.strip().upper()")
+        assert members["llmops/chains/prompt.py"] != code
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        return wheel
+
+    monkeypatch.setattr(releases, "write_wheel", write_old_wheel)
+    monkeypatch.setenv(IN_WORKER, "1")  # it was logged by its own code, and so answered without a worker
+    release = make(tiny_lm, code_digest="0" * 64)
+    asked = [replace(one, question=QUESTION) for one in golden.record(load_answerer(release), [QUESTION.upper()])]
+    with mlflow.start_run():
+        version = log_release(release, asked)
+    monkeypatch.delenv(IN_WORKER)
+    return version.uri
+
+
+def test_an_old_release_answers_with_its_own_code(old: str, tiny_lm: Path) -> None:
+    now, then = (answer.text for answer in load_answerer(make(tiny_lm)).answer([QUESTION, QUESTION.upper()]))
+    model = mlflow.pyfunc.load_model(old)
+    assert text_of(ask(model, QUESTION)) == then != now
+    events = list(model.predict_stream({"input": [{"role": "user", "content": QUESTION}]}))
+    assert "".join(event["delta"] for event in events[:-1]) == then
+    assert text_of(ask(model, QUESTION)) == then
+
+
+def test_an_old_release_that_answers_otherwise_than_it_did_is_refused(old: str, tmp_path: Path) -> None:
+    stored = download(old) / "artifacts" / "golden.json"
+    kept = stored.read_text()
+    stored.write_text(json.dumps([{**json.loads(kept)[0], "answer": "Forty days."}]))
+    with pytest.raises(ArtifactError, match="expected 'Forty days.' as when it was made"):
+        mlflow.pyfunc.load_model(old)
+
+
+@pytest.mark.parametrize("end", ["killed", "closed"])
+def test_a_worker_leaves_no_process_behind(old: str, end: str) -> None:
+    before = set(psutil.Process().children())
+    agent = mlflow.pyfunc.load_model(old)._model_impl.responses_agent
+    assert isinstance(agent, ReleaseAgent) and agent.worker is not None
+    (process,) = set(psutil.Process().children()) - before
+    if end == "killed":
+        process.kill()
+        with pytest.raises(EngineError, match="process ended"):
+            agent.worker.predict({"input": [{"role": "user", "content": QUESTION}]})
+    agent.worker.close()
+    assert not process.is_running()
