@@ -24,6 +24,7 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
     "domain_perplexity_change": (None, -0.1, ""),
     "domain_forgetting": (None, 0.05, ""),
     "preference_accuracy_low": (0.5, None, ""),
+    "batch_vs_single": (3, None, ""),
 }
 """Key -> the least and the most it should be, and a note."""
 

@@ -46,9 +46,9 @@ def _check(sections: Mapping[str, Section], config: Any) -> list[str]:
     names = [name.strip() for name in config.only.split(",") if name.strip()]
     if unknown := set(names) - set(sections):
         raise ConfigError(f"unknown section {', '.join(sorted(unknown))}. Known: {', '.join(sections)}.")
-    folder = step.existing_folder(config.data, "the benchmark's data folder")
     step.existing_folder(str(Path(config.json).parent), "the folder of --json")
-    data.check(folder, [file for name in names for file in sections[name].files])
+    if files := [file for name in names for file in sections[name].files]:
+        data.check(step.existing_folder(config.data, "the benchmark's data folder"), files)
     for name in names:
         sections[name].check()
     return names

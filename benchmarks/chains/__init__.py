@@ -1,0 +1,1 @@
+"""Measurements of what turns a question into an answer."""
