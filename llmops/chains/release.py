@@ -76,7 +76,7 @@ class Release:
     generator: Generator
     retrieval: Retrieval | None = None
     shots: tuple[Shot, ...] = ()
-    code_digest: str = ""  # of the source files that answer
+    code_digest: str = ""  # of the source files that answer; "" is whatever is installed
     guards: GuardSettings = GuardSettings()
     budget: Budget = Budget()
     format: int = FORMAT

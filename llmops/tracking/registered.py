@@ -25,7 +25,7 @@ def load_registered(uri: str, release: Release) -> BulkAnswerer:
     Raises:
         ArtifactError, WeightsError: as `load_answerer`, or its own code answers otherwise than it did.
     """
-    if release.code_digest == source_digest(AGENT) or release.format == 1:  # format 1 carried no code
+    if release.code_digest in ("", source_digest(AGENT)) or release.format == 1:  # format 1 carried no code
         return load_answerer(release)
     return _Loaded(mlflow.pyfunc.load_model(uri))
 
