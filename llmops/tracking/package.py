@@ -66,10 +66,13 @@ def _sources() -> dict[str, Path]:
 
 
 def _metadata(number: str) -> str:
+    """The metadata of what is installed, which in a checkout an .egg-info folder has under another name."""
     try:
-        return str(distribution("mlflow-llmops").read_text("METADATA"))
+        installed = distribution("mlflow-llmops")
+        found = installed.read_text("METADATA") or installed.read_text("PKG-INFO")
     except PackageNotFoundError:
-        return f"Metadata-Version: 2.1\nName: mlflow-llmops\nVersion: {number}\n"
+        found = None
+    return found or f"Metadata-Version: 2.1\nName: mlflow-llmops\nVersion: {number}\n"
 
 
 def _digest(content: bytes) -> str:
