@@ -13,10 +13,12 @@ from typing import Any
 import mlflow
 import psutil
 import pytest
+from fastapi.testclient import TestClient
 
 from llmops.chains.release import Generator, Release
 from llmops.errors import ArtifactError, EngineError
 from llmops.models.weights import resolve_weights
+from llmops.serving.gateway import chunks, create_app
 from llmops.tracking import golden, package, releases
 from llmops.tracking.agent import ReleaseAgent
 from llmops.tracking.loading import load_answerer
@@ -108,6 +110,31 @@ def test_a_registered_release_answers_streams_and_hears_the_conversation(store: 
     events = list(model.predict_stream({"input": [{"role": "user", "content": QUESTION}]}))
     assert "".join(event["delta"] for event in events[:-1]) == text_of(answer)
     assert events[-1]["custom_outputs"]["completion_tokens"] == answer["custom_outputs"]["completion_tokens"]
+
+
+def test_the_gateway_streams_what_the_release_says(store: str, tiny_lm: Path) -> None:
+    uri = register(make(tiny_lm))
+    client = TestClient(create_app("handbook", uri, "d" * 64, mlflow.pyfunc.load_model(uri)))
+    body = {"model": "handbook", "messages": [{"role": "user", "content": QUESTION}]}
+    whole = client.post("/v1/chat/completions", json=body).json()
+    streamed = client.post("/v1/chat/completions", json={**body, "stream": True})
+    *lines, last = streamed.text.strip().split("\n\n")
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    said = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+    assert last == "data: [DONE]" and said == whole["choices"][0]["message"]["content"]
+    assert events[-1]["usage"] == whole["usage"] and events[-1]["choices"][0]["finish_reason"] == "length"
+    mlflow.flush_trace_async_logging()
+    traces = mlflow.search_traces(return_type="list")
+    assert len(traces) == 2 and all(trace.info.state == "OK" for trace in traces)
+
+
+def test_an_answer_that_breaks_off_in_a_stream_says_so_and_is_not_done() -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield {"type": "response.output_text.delta", "delta": "Thirty "}
+        raise EngineError("the engine died.")
+
+    *_, last = chunks("handbook", {}, broken())
+    assert json.loads(last.removeprefix("data: "))["error"]["message"] == "the answer broke off (EngineError). Ask again."
 
 
 def test_every_step_of_an_answer_is_a_span(store: str, tiny_lm: Path) -> None:

@@ -11,13 +11,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from contextvars import copy_context
+from typing import Any, Literal, TypeVar, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,7 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
         return completion(name, release, answer)
 
     def events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        heard = model.predict_stream(asked)
+        heard = _in_one_context(model.predict_stream(asked))
         with one_at_a_time:  # until its first sentence: a caller who reads slowly holds up nobody
             first = next(heard)
         yield first
@@ -113,6 +115,13 @@ def chunks(name: str, release: dict[str, str], events: Iterable[dict[str, Any]])
         _log.exception("a stream broke off")
         message = f"the answer broke off ({type(error).__name__}). Ask again."
         yield f"data: {json.dumps(_envelope('server_error', message))}\n\n"
+
+
+def _in_one_context(events: Iterator[T]) -> Iterator[T]:
+    """The server asks for each event in another context; MLflow closes a trace only in the one that it was opened in."""
+    context, end = copy_context(), object()
+    while (event := context.run(next, events, end)) is not end:
+        yield cast(T, event)
 
 
 def _event(start: dict[str, Any], delta: dict[str, Any], finish_reason: str | None = None) -> str:
