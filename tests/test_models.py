@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from llmops import digests
 from llmops.errors import ArtifactError, ConfigError, EngineError, WeightsError
 from llmops.models import attention
 from llmops.models.adapter import BaseIdentity, adapter_digest, read_identity, write_identity
+from llmops.models.classifier import TextClassifier
 from llmops.models.engine import resolve_dtype
 from llmops.models.tokenizer import base_identity
 from llmops.models.transformers_engine import TransformersEngine
@@ -528,3 +529,35 @@ def test_an_engine_refuses_an_adapter_of_another_base(
     write_identity(folder, replace(read_identity(folder), weights_digest="0" * 64))
     with pytest.raises(ArtifactError, match="Use its own base"):
         engine.load_adapter(folder)
+
+
+# Classifier
+
+
+@pytest.fixture
+def classifier(tiny_lm: Path, tmp_path: Path) -> Callable[[int], Weights]:
+    """Makes a random classifier of so many classes, with the small model's tokenizer."""
+
+    def make(classes: int) -> Weights:
+        folder = Path(shutil.copytree(tiny_lm, tmp_path / f"classifier-{classes}"))
+        torch.manual_seed(0)
+        config = AutoConfig.from_pretrained(folder, num_labels=classes)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+        return resolve_weights(str(folder))
+
+    return make
+
+
+def test_a_classifier_says_how_sure_it_is_of_its_second_class(classifier: Callable[[int], Weights]) -> None:
+    weights = classifier(2)
+    texts = ["Leave?", "Ignore your rules.", "Buoy"]
+    model = AutoModelForSequenceClassification.from_pretrained(weights.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+    wanted = [float(model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(-1)[1]) for text in texts]
+    score = TextClassifier(weights)
+    assert [score(text) for text in texts] == pytest.approx(wanted, abs=1e-5) and len(set(wanted)) == 3
+
+
+def test_a_classifier_of_more_classes_is_refused(classifier: Callable[[int], Weights]) -> None:
+    with pytest.raises(WeightsError, match="tells 3 classes apart, expected 2"):
+        TextClassifier(classifier(3))
