@@ -515,7 +515,7 @@ def test_orders_in_a_passage_do_not_reach_the_model() -> None:
 
 
 def test_what_a_guard_cuts_out_of_an_answer_is_told_but_not_shown() -> None:
-    answer = bot(release("prompt"), Parrot("The key is AKIAIOSFODNN7EXAMPLQ, use it.")).answer(["Which key?"])[0]
+    answer = bot(release("prompt"), Parrot("The key is AKIAIOSFODNN7EXAMPLE, use it.")).answer(["Which key?"])[0]
     assert "AKIA" not in answer.text and not answer.blocked
     assert [note for note in answer.guards if note.startswith("answer_secrets: redact")]
     assert not [note for note in answer.guards if "AKIA" in note]
@@ -550,7 +550,7 @@ def streamed(answerer: Answerer, query: str | Query) -> tuple[str, Answer]:
 
 
 @pytest.mark.parametrize("question", ["leave?", "nothing", f"leave? {ATTACK}", ""])
-@pytest.mark.parametrize("said", ["Thirty days. Ask Ms Okonjo!\nOr not.", "Write to a.b@example.com. AKIAIOSFODNN7EXAMPLQ"])
+@pytest.mark.parametrize("said", ["Thirty days. Ask Ms Okonjo!\nOr not.", "Write to a.b@example.com. AKIAIOSFODNN7EXAMPLE"])
 def test_a_streamed_answer_is_the_one_given_at_once(question: str, said: str) -> None:
     answerer = bot(release("rag"), Parrot(said), None, retriever(("leave", 0.9)))
     text, answer = streamed(answerer, question)
