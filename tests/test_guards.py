@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.errors import ConfigError
+from llmops.guards.file import read_guards
 from llmops.guards.finding import REFUSAL, Verdict
 from llmops.guards.guard import Guards
 from llmops.guards.personal import find_personal_data
@@ -753,3 +755,31 @@ def test_a_missing_presidio_or_model_is_said_in_one_line() -> None:
     with pytest.raises(ConfigError, match="not installed") as caught:
         guards(personal_data_finder="presidio:no_such_model")
     assert "\n" not in str(caught.value)
+
+
+# Settings in a file
+
+
+def test_a_file_says_what_guards_do_and_the_rest_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "guards.yaml"
+    path.write_text("injection: flag\nanswer_secrets: off\nmin_support: 0.7\n")  # YAML reads off as false
+    wanted = replace(GuardSettings(), injection="flag", answer_secrets="off", min_support=0.7)
+    assert read_guards(path) == wanted
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("injektion: block", "Did you mean 'injection'"),
+        ("injection: shout", "injection is 'shout', expected one of block, redact, flag, off"),
+        ("- injection", "expected guards and what they do"),
+        ("injection: [", "can't be read"),
+        ("", "expected guards and what they do"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "guards.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        read_guards(path)
+    assert "guards.yaml" in str(caught.value) and "\n" not in str(caught.value)
