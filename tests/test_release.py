@@ -22,7 +22,8 @@ from llmops.serving.gateway import chunks, create_app
 from llmops.tracking import golden, package, releases
 from llmops.tracking.agent import ReleaseAgent
 from llmops.tracking.loading import load_answerer
-from llmops.tracking.releases import log_release
+from llmops.tracking.registered import load_registered
+from llmops.tracking.releases import log_release, read_release
 from llmops.tracking.sources import source_digest
 from llmops.tracking.versions import download
 from llmops.tracking.worker import IN_WORKER
@@ -189,6 +190,13 @@ def test_an_old_release_answers_with_its_own_code(old: str, tiny_lm: Path) -> No
     events = list(model.predict_stream({"input": [{"role": "user", "content": QUESTION}]}))
     assert "".join(event["delta"] for event in events[:-1]) == then
     assert text_of(ask(model, QUESTION)) == then
+
+
+def test_an_old_release_is_evaluated_with_its_own_code_too(old: str, tiny_lm: Path) -> None:
+    then = load_answerer(make(tiny_lm)).answer([QUESTION.upper()])[0]
+    told: list[tuple[str, int, int]] = []
+    answers = load_registered(old, read_release(old)).answer([QUESTION, QUESTION], lambda *report: told.append(report))
+    assert answers == [then, then] and told[-1] == ("answering", 2, 2)
 
 
 def test_an_old_release_that_answers_otherwise_than_it_did_is_refused(old: str, tmp_path: Path) -> None:
