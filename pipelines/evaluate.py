@@ -85,6 +85,7 @@ class Parts:
     shots: tuple[Shot, ...]
     index: Registered | None
     adapter: Registered | None
+    guards: GuardSettings
 
 
 def identity(config: EvaluateConfig) -> str:
@@ -117,6 +118,7 @@ def main(config: EvaluateConfig) -> str:
         parts = Parts(
             prompt, register_prompt(config.app, prompt), find_weights(config.base).digest,
             choose_shots(examples, config.shots), needed.get("index"), needed.get("adapter"),
+            _guards(config),
         )  # fmt: skip
         cards = [_log_baseline(config.app, score_abstainer(test))]
         outputs: dict[str, str] = {}
@@ -164,7 +166,7 @@ def _release(config: EvaluateConfig, parts: Parts, kind: str) -> Release:
             config.base, parts.base_digest, resolve_dtype(config.dtype), config.max_new_tokens,
             adapter.uri if adapter else None, adapter.digest if adapter else None,
         ),
-        retrieval, parts.shots if kind == "few-shot" else (), source_digest(AGENT), _guards(config),
+        retrieval, parts.shots if kind == "few-shot" else (), source_digest(AGENT), parts.guards,
     )  # fmt: skip
 
 

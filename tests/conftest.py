@@ -2,11 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import cast
 
 import mlflow
 import pytest
+
+from llmops.streams import Piece, Stream, Whole
 
 ROOT = Path(__file__).parent.parent
 HANDBOOK = ROOT / "examples" / "handbook"
@@ -91,3 +94,10 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     wrapped.save_pretrained(folder)
     return folder
+
+
+def drain(stream: Generator[Piece, None, Whole]) -> tuple[list[Piece], Whole]:
+    """The pieces of a stream, and what it returns."""
+    heard = Stream(stream)
+    pieces = list(heard)
+    return pieces, cast(Whole, heard.whole)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HANDBOOK
+from conftest import HANDBOOK, drain
 
 from llmops.chains.answerer import Answerer
 from llmops.chains.examples import choose_shots
@@ -22,7 +22,6 @@ from llmops.guards.settings import GuardSettings
 from llmops.models.engine import Engine
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.retrieval.search import Search
-from llmops.streams import Stream
 from llmops.types import Answer, Chunk, Completion, Example, GenerationRequest, Hit, Message, Progress, Query
 
 TEMPLATE = "Context:\n{context}\n\nQuestion: {question}"
@@ -543,10 +542,8 @@ class Parrot(EchoEngine):
 
 
 def streamed(answerer: Answerer, query: str | Query) -> tuple[str, Answer]:
-    stream = Stream(answerer.stream(query))
-    text = "".join(stream)
-    assert stream.whole is not None
-    return text, stream.whole
+    pieces, answer = drain(answerer.stream(query))
+    return "".join(pieces), answer
 
 
 @pytest.mark.parametrize("question", ["leave?", "nothing", f"leave? {ATTACK}", ""])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import drain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
@@ -272,21 +273,12 @@ def test_a_batcher_of_no_sense_is_refused(echo: Echo, settings: dict[str, Any]) 
 # Streams beside batches
 
 
-def read(stream: Any) -> tuple[list[str], Completion]:
-    pieces = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as end:
-            return pieces, end.value
-
-
 def test_a_stream_that_nobody_reads_on_holds_up_nobody(echo: Echo) -> None:
     with MicroBatcher(echo) as batcher:
         stream = batcher.stream(ask("a b c d"))
         assert next(stream) == "d"
         assert batcher.generate([ask("other")]) == [answer(ask("other"))]
-        assert read(stream)[0] == ["c", "b", "a", "(None)"]
+        assert drain(stream)[0] == ["c", "b", "a", "(None)"]
 
 
 def test_closing_a_stream_early_closes_the_engines(echo: Echo) -> None:
@@ -300,7 +292,7 @@ def test_an_engine_without_streams_answers_in_one_piece(echo: Echo) -> None:
         identity, generate = echo.identity, echo.generate
 
     with MicroBatcher(Whole()) as batcher:  # type: ignore[arg-type]
-        assert read(batcher.stream(ask("a b"))) == (["b a (None)"], answer(ask("a b")))
+        assert drain(batcher.stream(ask("a b"))) == (["b a (None)"], answer(ask("a b")))
 
 
 def test_an_error_in_a_stream_is_raised_to_who_reads_it(echo: Echo) -> None:

@@ -1,6 +1,6 @@
 """What the model reads besides the question: passages and the conversation, within its window."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,18 +40,9 @@ def everything(texts: Sequence[str]) -> bool:
     return True
 
 
-def characters(most: int) -> "Counter":
-    return Counter(most)
-
-
-class Counter:
+def characters(most: int) -> Fits:
     """Room for so many characters of passages."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def __call__(self, texts: Sequence[str]) -> bool:
-        return sum(map(len, texts)) <= self.most
+    return lambda texts: sum(map(len, texts)) <= most
 
 
 def test_passages_are_shown_in_the_order_of_their_rank() -> None:
@@ -170,18 +161,9 @@ def test_a_cut_is_at_the_end_of_a_sentence_where_one_fits(room: int) -> None:
 TURNS = [Message(role, f"{role} says {i}") for i in range(4) for role in ("user", "assistant")]
 
 
-def at_most(count: int) -> "MessageCounter":
-    return MessageCounter(count)
-
-
-class MessageCounter:
+def at_most(most: int) -> Callable[[Sequence[Message]], bool]:
     """Room for so many messages."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def __call__(self, messages: Sequence[Message]) -> bool:
-        return len(messages) <= self.most
+    return lambda messages: len(messages) <= most
 
 
 @pytest.mark.parametrize("room, kept", [(0, 0), (1, 0), (2, 2), (3, 2), (7, 6), (8, 8)])

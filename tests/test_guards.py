@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HANDBOOK
+from conftest import HANDBOOK, drain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -607,12 +607,7 @@ def split_at(text: str, places: list[int]) -> Iterator[str]:
 
 
 def streamed(guarded: Guards, pieces: Iterator[str], passages: list[str] = PASSAGES) -> tuple[list[str], Verdict]:
-    said, stream = [], guarded.stream_output(pieces, passages)
-    while True:
-        try:
-            said.append(next(stream))
-        except StopIteration as end:
-            return said, end.value
+    return drain(guarded.stream_output(pieces, passages))
 
 
 LEAK = [

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import drain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -690,16 +691,6 @@ def test_the_client_is_imported_when_it_is_needed_and_not_before() -> None:
 # Streams
 
 
-def read(stream: Any) -> tuple[list[str], Completion | None]:
-    """The pieces of a stream, and what it returns."""
-    pieces = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as end:
-            return pieces, end.value
-
-
 def stream_of(pieces: list[str]) -> Callable[[Asked], None]:
     def behave(asked: Asked) -> None:
         asked.open_stream()
@@ -716,7 +707,7 @@ def stream_of(pieces: list[str]) -> Callable[[Asked], None]:
 
 def test_a_stream_yields_pieces_and_returns_the_whole(server: Server) -> None:
     server.behave = stream_of(["Ten", " days", "."])
-    pieces, completion = read(HttpEngine(server.url, "small").stream(ask("Leave?", adapter="handbook")))
+    pieces, completion = drain(HttpEngine(server.url, "small").stream(ask("Leave?", adapter="handbook")))
     assert pieces == ["Ten", " days", "."]
     assert completion == Completion("Ten days.", 7, 3, "stop", (-1.0,) * 3)
     body = server.asked[0].body
@@ -737,7 +728,7 @@ def test_a_piece_is_there_before_the_next_is_made(server: Server) -> None:
     stream = HttpEngine(server.url, "small").stream(ask("Leave?"))
     assert next(stream) == "Ten"
     read_first.set()
-    assert read(stream) == ([" days"], Completion("Ten days", 0, 0, "length"))
+    assert drain(stream) == ([" days"], Completion("Ten days", 0, 0, "length"))
 
 
 @given(st.lists(st.text(" \nab", max_size=4)))
@@ -798,10 +789,10 @@ def test_an_error_of_who_reads_a_stream_is_that_error(server: Server) -> None:
 def test_a_stream_that_does_not_open_is_tried_again(server: Server, fail: Callable[[Asked], None]) -> None:
     answer = stream_of(["Ten"])
     server.behave = lambda asked: fail(asked) if asked.number == 0 else answer(asked)
-    assert read(HttpEngine(server.url, "small", retries=1).stream(ask("Leave?")))[0] == ["Ten"]
+    assert drain(HttpEngine(server.url, "small", retries=1).stream(ask("Leave?")))[0] == ["Ten"]
 
 
 def test_a_stream_leaves_out_what_the_server_refuses(server: Server) -> None:
     answer = stream_of(["Ten"])
     server.behave = lambda asked: asked.fail(400, "no stream_options") if "stream_options" in asked.body else answer(asked)
-    assert read(HttpEngine(server.url, "small").stream(ask("Leave?")))[0] == ["Ten"]
+    assert drain(HttpEngine(server.url, "small").stream(ask("Leave?")))[0] == ["Ten"]

@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+from conftest import drain
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from llmops import digests
@@ -339,15 +340,6 @@ def test_a_streamed_answer_is_the_whole_answer_in_pieces(engine: TransformersEng
     pieces, completion = drain(engine.stream(request))
     assert len(pieces) > 2 and "".join(pieces) == completion.text
     assert_same([completion], engine.generate([request]))
-
-
-def drain(stream: Generator[str, None, Completion]) -> tuple[list[str], Completion]:
-    pieces = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as end:
-            return pieces, end.value
 
 
 def test_a_stream_nobody_listens_to_stops_decoding(engine: TransformersEngine) -> None:

@@ -1,5 +1,6 @@
 """The context: retrieved passages without repetition, neighbours as one, as many as there is room for."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -129,8 +130,5 @@ def _cut(passage: Passage, fits: Callable[[str], bool]) -> Passage | None:
 
 def _most(shorter: Sequence[str], fits: Callable[[str], bool]) -> str | None:
     """The last that fits, found by halving: what is longer has more tokens."""
-    low, high = 0, len(shorter)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if fits(shorter[middle]) else (low, middle)
-    return shorter[low - 1] if low else None
+    fitting = bisect_left(shorter, True, key=lambda text: not fits(text))
+    return shorter[fitting - 1] if fitting else None

@@ -4,12 +4,9 @@ import base64
 import hashlib
 import re
 import zipfile
-from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 
-from llmops import files
-from llmops.models.cache import cache_folder
 from llmops.tracking.run import package_version
 from llmops.tracking.sources import ROOT
 
@@ -39,25 +36,18 @@ def write_wheel(folder: Path) -> Path:
     return wheel
 
 
-@cache
-def unpack_wheel(wheel: Path, digest: str) -> Path:
-    """A folder to put on Python's path, unpacked once on this machine."""
-    folder = cache_folder() / "packages" / digest
-    if not folder.is_dir():
-        with files.new_folder(folder) as scratch, zipfile.ZipFile(wheel) as archive:
-            archive.extractall(scratch)
-    return folder
-
-
 def pinned_requirements() -> list[str]:
     """What the package needs besides Python, in the versions installed here; builds such as +cpu are not named."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in required_names()]
+
+
+def required_names(extras: bool = False) -> list[str]:
+    """The packages that ours needs; with `extras` also those of its extras, installed or not."""
     try:
         lines = requires("mlflow-llmops") or []
-    except PackageNotFoundError:
+    except PackageNotFoundError:  # run from a checkout that was never installed
         lines = []
-    needed = (line for line in lines if "extra ==" not in line)
-    names = (re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in needed)
-    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+    return [re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in lines if extras or "extra ==" not in line]
 
 
 def _sources() -> dict[str, Path]:

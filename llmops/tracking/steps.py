@@ -1,10 +1,9 @@
 """A step's identity, and the finished run that can stand in for it."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import mlflow
@@ -13,6 +12,7 @@ from mlflow.entities import Run
 from llmops import digests
 from llmops.errors import ArtifactError
 from llmops.tracking import versions
+from llmops.tracking.package import required_names
 from llmops.tracking.sources import source_digest
 
 KEY_TAG, OUTPUTS_TAG = "llmops.cache_key", "llmops.outputs"
@@ -24,19 +24,12 @@ def cache_key(module: str, config: Any, inputs: Mapping[str, str]) -> str:
     That is its config, the digests of its input files, artifacts and weights, the installed versions of what we depend
     on, and the source files it runs.
     """
+    packages = {name: _version(name) for name in required_names(extras=True)}
     parts = {
-        "step": module, "config": asdict(config), "inputs": dict(inputs), "packages": _packages(),
+        "step": module, "config": asdict(config), "inputs": dict(inputs), "packages": packages,
         "sources": source_digest(module),
     }  # fmt: skip
     return digests.of_data(parts)
-
-
-def _packages() -> dict[str, str]:
-    try:
-        names = [re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0] for line in requires("mlflow-llmops") or []]
-    except PackageNotFoundError:
-        names = []
-    return {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:

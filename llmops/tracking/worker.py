@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmops import digests
 from llmops.errors import ArtifactError, EngineError
+from llmops.models.wheels import unpack_wheel
 from llmops.tracking.environment import store_environment
-from llmops.tracking.package import unpack_wheel
 
 IN_WORKER = "LLMOPS_IN_WORKER"  # set in the process that is to answer itself
 # Run by the process, whatever version its package has: it names nothing of ours.
@@ -49,7 +48,7 @@ class Worker:
     """Answers in another process, one request at a time. The process ends with this one, or when nobody holds the worker."""
 
     def __init__(self, model: Path, wheel: Path) -> None:
-        package = unpack_wheel(wheel, digests.of_file(wheel))
+        package = unpack_wheel(wheel, "mlflow-llmops")
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM, str(model)],  # -P: the working directory may hold other code of ours
