@@ -196,7 +196,10 @@ class Preference:
 class Answer:
     """What a release says to a question, and the hits it showed to the model.
 
-    `blocked` tells why a guard refused; `guards` what guards noted; `engine` what generated it.
+    `blocked` tells why a guard refused; `guards` what guards noted; `engine` what generated it. `places` says in which
+    passage each hit was shown, the first being 1, and `citations` which passages the text cites; `confidence` is the mean
+    log-probability of the answer's tokens, in nats, where the engine tells. Tokens are those of all that the model was asked
+    for this answer.
     """
 
     text: str
@@ -208,3 +211,6 @@ class Answer:
     blocked: str = ""
     guards: tuple[str, ...] = ()
     engine: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[int, ...] = ()
+    citations: tuple[int, ...] = ()
+    confidence: float | None = None

@@ -78,7 +78,7 @@ def main(config: FinetuneConfig) -> str:
         config = replace(config, adapter=pinned(config.adapter))
         method, recipe = config.to_method(), config.to_recipe()
         prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
-        objective = make_objective(config.objective, prompt.message, config.beta)
+        objective = make_objective(config.objective, prompt.worked, config.beta)
         weights = find_weights(config.base)
         base = read_config(weights.folder)
         config.check_length(base)

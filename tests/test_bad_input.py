@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT
 
 from llmops import step
-from llmops.chains.release import Generator, Release
+from llmops.chains.parts import Generator
+from llmops.chains.release import Release
 from llmops.models.weights import resolve_weights
 from llmops.tracking.releases import log_release
 from pipelines import deploy, evaluate, finetune, index, promote

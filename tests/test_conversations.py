@@ -27,8 +27,8 @@ TURNS = [{"role": "user", "content": "How many days?"}, {"role": "assistant", "c
 SHAREGPT = [{"from": "human", "value": "How many days?"}, {"from": "gpt", "value": "Thirty."}]
 
 
-def render(question: str, context: Sequence[str]) -> Message:
-    return Message("user", "\n".join([*context, question]))
+def render(question: str, context: Sequence[str], answer: str) -> tuple[Message, Message]:
+    return Message("user", "\n".join([*context, question])), Message("assistant", answer)
 
 
 def read(path: Path, columns: str = "") -> Parsed[Conversation]:
@@ -111,7 +111,7 @@ def test_prompt_and_completion_may_be_lists_of_messages(tmp_path: Path) -> None:
 
 def test_our_own_examples_are_rendered_as_the_prompt_renders_them(tmp_path: Path) -> None:
     prompt, path = read_prompt(HANDBOOK / "prompt.txt"), HANDBOOK / "examples.jsonl"
-    found = read_conversations(path, prompt.message)
+    found = read_conversations(path, prompt.worked)
     examples = read_examples(path)
     assert (found.format, found.rejected, len(found.items)) == ("examples", (), len(examples))
     for conversation, example in zip(found.items, examples, strict=True):

@@ -14,7 +14,8 @@ import mlflow
 import pytest
 from conftest import HANDBOOK, ROOT
 
-from llmops.chains.release import Generator, Release, Retrieval
+from llmops.chains.parts import Generator, Retrieval
+from llmops.chains.release import Release
 from llmops.errors import ConfigError, LLMOpsError
 from llmops.files import told_when_full
 from llmops.models.cache import cache_folder

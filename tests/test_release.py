@@ -15,7 +15,8 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from llmops.chains.release import Generator, Release
+from llmops.chains.parts import Generator
+from llmops.chains.release import Release
 from llmops.errors import ArtifactError, EngineError
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway import chunks, create_app

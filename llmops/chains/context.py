@@ -42,6 +42,11 @@ class Context:
     def hits(self) -> tuple[Hit, ...]:
         return tuple(hit for passage in self.passages for hit in passage.hits)
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The place of the passage that each of the hits stands in; the first is 1."""
+        return tuple(place for place, passage in enumerate(self.passages, start=1) for _ in passage.hits)
+
 
 def merge_neighbours(hits: Sequence[Hit]) -> list[Passage]:
     """Chunks that touch or overlap, of one document under one heading on one page, as one passage at the best one's rank."""

@@ -1,23 +1,26 @@
 """The prompt: a text file with {context} and {question}, and the phrase that means "I don't know"."""
 
 import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llmops import digests
+from llmops.chains import citations
+from llmops.chains.template import check_template
 from llmops.errors import ConfigError
 from llmops.types import Message
 
 ABSTENTION = "I don't know"
 NO_CONTEXT = "(none)"
-_PLACEHOLDERS = {"context", "question"}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template with exactly the placeholders {context} and {question}."""
+    """A template with exactly the placeholders {context} and {question}.
+
+    One that explains citing by an example, such as [1], is shown numbered passages, and its answers may cite them.
+    """
 
     template: str
 
@@ -30,10 +33,19 @@ class Prompt:
         """What the template says itself, without its placeholders."""
         return self.template.format(context="", question="")
 
+    @property
+    def cites(self) -> bool:
+        return bool(citations.cited(self.template))
+
     def message(self, question: str, passages: Sequence[str]) -> Message:
         """Fill the template: a blank line between passages, and where there is none, that is said."""
-        context = "\n\n".join(passages) or NO_CONTEXT
+        context = "\n\n".join(citations.number(passages) if self.cites else passages) or NO_CONTEXT
         return Message("user", self.template.format(context=context, question=question.strip()))
+
+    def worked(self, question: str, passages: Sequence[str], answer: str) -> tuple[Message, Message]:
+        """A worked example: what is asked, and the answer, which cites where the prompt has it cite."""
+        said = citations.mark(answer, passages) if self.cites and not is_abstention(answer) else answer
+        return self.message(question, passages), Message("assistant", said)
 
 
 def parse_prompt(template: str) -> Prompt:
@@ -42,14 +54,7 @@ def parse_prompt(template: str) -> Prompt:
     Raises:
         ConfigError: a placeholder is missing, or one too many.
     """
-    try:
-        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
-    except ValueError as error:
-        raise ConfigError(f"the prompt is no valid template ({error}). Write a literal brace twice.") from error
-    found = {str(name) for _, name, _, _ in fields}
-    if found != _PLACEHOLDERS or any(spec or conversion for _, _, spec, conversion in fields):
-        raise ConfigError(f"the prompt has placeholders {sorted(found)}, expected exactly {{context}} and {{question}}.")
-    return Prompt(template.strip())
+    return Prompt(check_template(template, ("context", "question")))
 
 
 def read_prompt(path: Path) -> Prompt:

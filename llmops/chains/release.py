@@ -4,62 +4,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llmops import digests
+from llmops.chains.chain import check_chain
+from llmops.chains.parts import Abstention, Budget, ChainPrompt, Examples, Generator, Retrieval, Shot
 from llmops.errors import ArtifactError, ConfigError
 from llmops.guards.settings import GUARDS, GuardSettings
 from llmops.retrieval.search import Search
 
-KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter")
-FORMAT = 2
+KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter", "external", "rag+external")
+TRAINED_HERE = KINDS[:5]  # what an application has without a server elsewhere
+FORMAT = 3
 NO_GUARDS = GuardSettings.from_dict(dict.fromkeys(GUARDS, "off"))
-_SINCE_2 = ("format", "guards", "budget")  # releases of format 1 have none of these
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A worked example shown before the question."""
-
-    question: str
-    context: tuple[str, ...]
-    answer: str
-
-
-@dataclass(frozen=True)
-class Generator:
-    """The base model, and the adapter on it if any."""
-
-    base: str
-    base_digest: str
-    dtype: str
-    max_new_tokens: int
-    adapter: str | None = None  # models:/<app>-adapter/<version>
-    adapter_digest: str | None = None
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """The index, how it is asked, and the cross-encoder that reranks what is found, if any.
-
-    `groups` are those whose documents may be shown, beside everyone's; None shows all to whoever asks.
-    """
-
-    index: str  # models:/<app>-index/<version>
-    index_digest: str
-    search: Search
-    reranker: str | None = None
-    reranker_digest: str | None = None
-    groups: tuple[str, ...] | None = ()
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Most tokens of a prompt for passages (0: as many as the window has room for), and for the conversation so far."""
-
-    passages: int = 0
-    history: int = 512
-
-    def __post_init__(self) -> None:
-        if min(self.passages, self.history) < 0:
-            raise ConfigError(f"a budget is {self.passages} and {self.history} tokens, expected 0 or more.")
+_SINCE = {  # the format from which on a field is written down; releases of earlier ones have its default
+    "generator.server": 3, "generator.window": 3, "generator.key_env": 3, "budget.examples": 3, "examples": 3, "chain": 3,
+    "abstention": 3, "budget": 2, "guards": 2, "format": 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,14 +37,25 @@ class Release:
     code_digest: str = ""  # of the source files that answer; "" is whatever is installed
     guards: GuardSettings = GuardSettings()
     budget: Budget = Budget()
+    examples: Examples | None = None
+    chain: tuple[ChainPrompt, ...] = ()
+    abstention: Abstention | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}.")
-        has = (self.retrieval is not None, self.generator.adapter is not None, bool(self.shots))
-        if has != ("rag" in self.kind, "adapter" in self.kind, self.kind == "few-shot"):
-            raise ConfigError(f"a {self.kind!r} release can't have (retrieval, adapter, shots) = {has}.")
+        similar = self.examples is not None and self.examples.choice == "similar"
+        generator = self.generator
+        has = (
+            self.retrieval is not None, generator.adapter is not None, bool(self.shots) or similar,
+            generator.server is not None,
+        )  # fmt: skip
+        if has != ("rag" in self.kind, "adapter" in self.kind, self.kind == "few-shot", "external" in self.kind):
+            raise ConfigError(f"a {self.kind!r} release can't have (retrieval, adapter, shots, server) = {has}.")
+        if similar and self.shots:
+            raise ConfigError("a release has shots of its own and chooses similar ones, expected one of both.")
+        check_chain(self.chain, self.retrieval is not None)
 
     @property
     def digest(self) -> str:
@@ -96,9 +65,14 @@ class Release:
         """JSON-like data from which `from_dict` makes an equal release."""
         data = asdict(self)
         data["shots"] = [{**shot, "context": list(shot["context"])} for shot in data["shots"]]
+        data["chain"] = list(data["chain"])
         if self.retrieval is not None and self.retrieval.groups is not None:
             data["retrieval"]["groups"] = list(self.retrieval.groups)
-        return {name: value for name, value in data.items() if self.format > 1 or name not in _SINCE_2}
+        for name, since in _SINCE.items():
+            if self.format < since:
+                part, _, field = name.rpartition(".")
+                (data[part] if part else data).pop(field)
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Release":
@@ -108,8 +82,9 @@ class Release:
             ArtifactError: it is of a format that is not known here.
         """
         format = data.get("format", 1)
-        if format not in (1, FORMAT):
+        if type(format) is not int or not 1 <= format <= FORMAT:
             raise ArtifactError(f"the release has format {format!r}, expected 1 to {FORMAT}. Install a newer mlflow-llmops.")
+        examples, abstention = data.get("examples"), data.get("abstention")
         return cls(
             **{
                 **data,
@@ -118,6 +93,9 @@ class Release:
                 "shots": tuple(Shot(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
                 "guards": GuardSettings.from_dict(data["guards"]) if format > 1 else NO_GUARDS,
                 "budget": Budget(**data["budget"]) if format > 1 else Budget(history=0),
+                "examples": Examples(**examples) if examples else None,
+                "chain": tuple(ChainPrompt(**prompt) for prompt in data.get("chain", ())),
+                "abstention": Abstention(**abstention) if abstention else None,
                 "format": format,
             }
         )

@@ -11,8 +11,8 @@ from llmops.datasets.tables import Fields
 from llmops.errors import DataError
 from llmops.types import Conversation, Message
 
-Render = Callable[[str, Sequence[str]], Message]
-"""Makes the user's message of a question and its context passages."""
+Render = Callable[[str, Sequence[str], str], tuple[Message, Message]]
+"""Makes what is asked and what is answered of a question, its context passages and an answer."""
 
 _ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
@@ -50,8 +50,7 @@ def _prompt_completion(fields: Fields) -> Conversation:
 
 def _example(render: Render, fields: Fields) -> Conversation:
     passages = [checked_text(passage, "a passage of 'context'") for passage in _list_of(fields, "context")]
-    asked = render(text_of(fields, "question").strip(), passages)
-    return Conversation((asked, Message("assistant", text_of(fields, "answer").strip())))
+    return Conversation(render(text_of(fields, "question").strip(), passages, text_of(fields, "answer").strip()))
 
 
 def turns_of(fields: Fields, name: str, role: str) -> tuple[Message, ...]:

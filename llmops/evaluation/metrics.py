@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmops.chains.citations import without_marks
 from llmops.types import Answer, Hit, Metrics, Question
 
 
@@ -59,12 +60,13 @@ def documents_of(hit: Hit) -> set[str]:
 
 
 def score_row(question: Question, answer: Answer, has_retriever: bool) -> Row:
-    """Score one answer. Abstaining from an answerable question scores 0, whatever words it shares."""
+    """Score one answer. Abstaining from an answerable question scores 0, whatever words it shares; citing costs nothing."""
     f1 = exact = recall = rank = None
+    text = without_marks(answer.text) if answer.citations else answer.text
     documents = tuple(hit.chunk.doc_id for hit in answer.hits)
     if question.answerable:
-        f1 = 0.0 if answer.abstained else token_f1(answer.text, question.answers)
-        exact = 0.0 if answer.abstained else exact_match(answer.text, question.answers)
+        f1 = 0.0 if answer.abstained else token_f1(text, question.answers)
+        exact = 0.0 if answer.abstained else exact_match(text, question.answers)
         if has_retriever:
             found = enumerate(map(documents_of, answer.hits), start=1)
             ranks = [rank for rank, documents_found in found if not documents_found.isdisjoint(question.documents)]

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llmops.chains.parts import Abstention
+from llmops.errors import ConfigError
 from llmops.evaluation.metrics import documents_of, score_row
 from llmops.retrieval.search import nearness
 from llmops.types import Answer, Hit, Question
+
+_NO_CONFIDENCE = -1e9  # nats; no answer has less
 
 
 def choose_k(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], largest: int, tolerance: float = 0.02) -> int:
@@ -42,3 +46,29 @@ def choose_min_score(questions: Sequence[Question], answers: Sequence[Answer], k
         if scores[answerable].sum() >= floor and scores.mean() > chosen_mean:
             chosen, chosen_mean = float(threshold), float(scores.mean())
     return round(chosen, 3)
+
+
+def calibrate_abstention(questions: Sequence[Question], answers: Sequence[Answer], max_wrong: float) -> Abstention:
+    """Choose the confidence below which a release abstains, for at most a share of `max_wrong` of wrong answers.
+
+    An answer is wrong that scores below a half; to an unanswerable question each is. The threshold is the lowest at which
+    (wrong answers + 1) / (questions + 1) keeps to the rate: so does then the expected rate on questions like these
+    (conformal risk control, Angelopoulos et al. 2024). `answers` were given without a threshold.
+
+    Raises:
+        ConfigError: there are too few questions to show a rate so low, or a wrong answer has no confidence.
+    """
+    count = len(questions)
+    allowed = int(max_wrong * (count + 1) + 1e-9) - 1
+    if allowed < 0:
+        least = int(np.ceil(1 / max_wrong)) - 1
+        raise ConfigError(
+            f"{count} questions can't show a share of wrong answers of {max_wrong:g}, expected at least {least}."
+        )
+    pairs = zip(questions, answers, strict=True)
+    wrong = [a.confidence for q, a in pairs if not a.abstained and score_row(q, a, has_retriever=False).score < 0.5]
+    if None in wrong:
+        raise ConfigError("the engine tells no log-probabilities, by which to tell when to abstain. Leave max_wrong at 1.")
+    to_go = sorted((confidence for confidence in wrong if confidence is not None), reverse=True)[allowed:]
+    threshold = float(np.nextafter(to_go[0], np.inf)) if to_go else _NO_CONFIDENCE
+    return Abstention(threshold, max_wrong, count)

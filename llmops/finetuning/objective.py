@@ -37,7 +37,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Instruction:
-    """Learn the answers. `render` makes the user's message of a question and its context passages."""
+    """Learn the answers. `render` makes the two messages of a question, its context passages and an answer."""
 
     render: Render
 

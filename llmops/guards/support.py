@@ -14,6 +14,7 @@ from llmops.guards.finding import Finding
 
 _STEM = 6  # letters by which forms of a word are taken for one
 _WORD = re.compile(r"\d+(?:[.,'\u00a0\u202f]\d+)*|[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+")
+_CITED = re.compile(r"\[[\d, ]+\]")  # the mark of a passage: no number of the sentence's own
 _LISTED = re.compile(r"^\s*(?:[-*•]\s*)?\d{1,2}[.)]\s")  # "2. ": no number of the sentence's own
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
@@ -56,7 +57,7 @@ def evidence_in(passages: Iterable[str]) -> Evidence:
 
 def find_unsupported(sentence: str, evidence: Evidence, min_support: float) -> list[Finding]:
     """The sentence itself as a finding, or nothing: the evidence supports it, or it has no content words."""
-    reason = _lacking(_LISTED.sub("", sentence), evidence, min_support)
+    reason = _lacking(_LISTED.sub("", _CITED.sub("", sentence)), evidence, min_support)
     if reason is None:
         return []
     start = len(sentence) - len(sentence.lstrip())

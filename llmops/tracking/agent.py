@@ -70,7 +70,8 @@ def details(answer: Answer) -> dict[str, Any]:
     """What a response carries beside the text."""
     return {
         "abstained": answer.abstained, "blocked": answer.blocked, "guards": list(answer.guards),
-        "sources": sources(answer), "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
+        "sources": sources(answer), "citations": list(answer.citations), "confidence": answer.confidence,
+        "prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,
         "finish_reason": answer.finish_reason, "engine": dict(answer.engine),
     }  # fmt: skip
 
@@ -99,12 +100,13 @@ def _message(item: dict[str, Any]) -> Message | None:
 
 
 def sources(answer: Answer) -> list[dict[str, Any]]:
-    """The passages an answer was given, best first."""
+    """What an answer was given, best first; `passage` is the number by which the text cites it."""
     return [
         {
             "document": hit.chunk.doc_id, "also": list(hit.also), "chunk": hit.chunk.chunk_id,
             "citation": citation(hit.chunk), "heading": hit.chunk.heading, "page": hit.chunk.page,
             "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s, "score": round(hit.score, 4), "text": hit.chunk.text,
+            "passage": place,
         }
-        for hit in answer.hits
+        for hit, place in zip(answer.hits, answer.places, strict=True)
     ]  # fmt: skip

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import mlflow
 
 from llmops import digests
 from llmops.chains.answerer import Answerer
+from llmops.chains.examples import SimilarExamples
+from llmops.chains.parts import Examples, Generator
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.models.adapter import read_identity
 from llmops.models.classifier import TextClassifier
+from llmops.models.http.counter import ByteCounter
+from llmops.models.http.engine import HttpEngine
 from llmops.models.tokenizer import base_identity
 from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
@@ -22,6 +26,7 @@ from llmops.retrieval.manifest import index_digest
 from llmops.retrieval.reranker import CrossEncoderReranker
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.tracking import versions
+from llmops.tracking.examples import load_examples
 from llmops.tracking.flavor import fetch_folder
 
 
@@ -54,21 +59,39 @@ def load_answerer(release: Release) -> Answerer:
         ArtifactError: the index or adapter is missing or not the pinned one.
         WeightsError: the weights are missing or not the pinned ones.
     """
-    generator = release.generator
+    generator, named = release.generator, release.guards.injection_classifier
+    parts = _Parts(
+        retriever=load_retriever(release), classifier=load_classifier(named) if named else None,
+        examples=load_similar(release.examples),
+    )  # fmt: skip
+    if generator.server is not None:
+        return Answerer(release, *load_server(generator), **parts)
     engine = load_engine(generator.base, generator.base_digest, generator.dtype)
     adapter = None
     if generator.adapter is not None:
         folder = fetch_folder("adapter", generator.adapter)
         _check(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
         adapter = engine.load_adapter(folder)
-    named = release.guards.injection_classifier
-    classifier = load_classifier(named) if named else None
-    return Answerer(release, engine, engine.tokenizer, adapter, load_retriever(release), classifier)
+    return Answerer(release, engine, engine.tokenizer, adapter, **parts)
+
+
+class _Parts(TypedDict):
+    """What an answerer needs beside its engine."""
+
+    retriever: IndexRetriever | None
+    classifier: TextClassifier | None
+    examples: SimilarExamples | None
 
 
 @cache
 def load_engine(base: str, base_digest: str, dtype: str) -> TransformersEngine:
     return TransformersEngine(find_weights(base, base_digest), dtype)
+
+
+def load_server(generator: Generator) -> tuple[HttpEngine, ByteCounter]:
+    """The engine behind a release's server, and what counts its tokens."""
+    assert generator.server is not None and generator.window is not None and generator.key_env is not None
+    return HttpEngine(generator.server, generator.base, generator.key_env), ByteCounter(generator.window)
 
 
 @cache
@@ -92,6 +115,18 @@ def load_index(uri: str) -> VectorIndex:
 @cache
 def _load_index(uri: str, registry: str) -> VectorIndex:  # a process that turns to another registry finds other models there
     return VectorIndex(fetch_folder("index", uri))
+
+
+def load_similar(examples: Examples | None) -> SimilarExamples | None:
+    """What chooses examples for each question, where the release has it so."""
+    return _load_similar(examples, mlflow.get_registry_uri()) if examples and examples.embedder else None
+
+
+@cache
+def _load_similar(examples: Examples, registry: str) -> SimilarExamples:
+    assert examples.embedder is not None
+    embedder = load_embedder(examples.embedder, examples.embedder_digest, "torch-fp32")
+    return SimilarExamples(load_examples(examples.examples, examples.examples_digest), embedder, examples.count)
 
 
 @cache

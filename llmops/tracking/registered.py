@@ -47,7 +47,7 @@ class _Loaded:
 
 
 def _answer(response: dict[str, Any]) -> Answer:
-    """What an agent's response says, places of passages left out."""
+    """What an agent's response says; one of an earlier package says less."""
     said = response["custom_outputs"]
     hits = [
         Hit(Chunk(s["chunk"], s["document"], "", s["heading"], s["text"], 0, 0), s["score"], None, tuple(s["also"]))
@@ -56,4 +56,5 @@ def _answer(response: dict[str, Any]) -> Answer:
     return Answer(
         response["output"][0]["content"][0]["text"], said["abstained"], tuple(hits), said["prompt_tokens"],
         said["completion_tokens"], said["finish_reason"], said["blocked"], tuple(said["guards"]), said["engine"],
+        tuple(s.get("passage", 1) for s in said["sources"]), tuple(said.get("citations", ())), said.get("confidence"),
     )  # fmt: skip

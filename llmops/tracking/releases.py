@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from string import Formatter
 from tempfile import TemporaryDirectory
 
 import mlflow
 
-from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.tracking import versions
@@ -15,13 +15,14 @@ from llmops.tracking.package import pinned_requirements, write_wheel
 from llmops.tracking.versions import Registered
 
 
-def register_prompt(app: str, prompt: Prompt) -> str:
-    """Register the prompt as a version of `<app>-prompt` unless the newest version is the same; return its URI."""
-    name = f"{app}-prompt"
-    template = prompt.template.replace("{context}", "{{context}}").replace("{question}", "{{question}}")
+def register_prompt(name: str, template: str) -> str:
+    """Register a template as a version of prompt `name` unless the newest version is the same; return its URI."""
+    text = "".join(
+        literal + (f"{{{{{field}}}}}" if field is not None else "") for literal, field, *_ in Formatter().parse(template)
+    )
     newest = mlflow.genai.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)
-    if newest is None or newest.template != template:
-        newest = mlflow.genai.register_prompt(name, template, commit_message="from the prompt file")
+    if newest is None or newest.template != text:
+        newest = mlflow.genai.register_prompt(name, text, commit_message="from the prompt file")
     return f"prompts:/{name}/{newest.version}"
 
 
@@ -72,6 +73,11 @@ def describe(release: Release) -> dict[str, str]:
         "index": retrieval and retrieval.index, "search": retrieval and retrieval.search.mode,
         "k": retrieval and retrieval.search.k, "min_score": retrieval and retrieval.search.min_score,
         "reranker": retrieval and retrieval.reranker, "guards": release.guards.digest[:12],
-        "groups": (retrieval and retrieval.groups) or None,
+        "groups": (retrieval and retrieval.groups) or None, "server": generator.server,
+        "examples": release.examples and release.examples.examples,
+        "examples_choice": release.examples and release.examples.choice,
+        "chain": ", ".join(prompt.prompt for prompt in release.chain) or None,
+        "min_confidence": release.abstention and release.abstention.min_confidence,
+        "max_wrong": release.abstention and release.abstention.max_wrong,
     }  # fmt: skip
     return {key: str(value) for key, value in described.items() if value is not None}
