@@ -478,3 +478,16 @@ def test_an_engine_that_dies_in_a_stream_is_an_error_and_no_short_answer() -> No
     with pytest.raises(EngineError, match="died"):
         heard.extend(bot(release("prompt"), Dying("")).stream("leave?"))
     assert "".join(heard) in ("", "Thirty days. ")
+
+
+def test_an_engine_that_dies_in_a_batch_is_an_error_and_no_answer_is_half_given() -> None:
+    class DyingInABatch(EchoEngine):
+        def says(self, request: GenerationRequest) -> str:
+            if "Two?" in request.messages[-1].content:
+                raise EngineError("the engine died.")
+            return super().says(request)
+
+    answerer = bot(release("prompt"), DyingInABatch())
+    with pytest.raises(EngineError, match="died"):
+        answerer.answer(["One?", "Two?", "Three?"])
+    assert answerer.answer(["One?"])[0].text == "Question: One?"  # the next batch is none of its business

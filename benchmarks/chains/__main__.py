@@ -1,4 +1,4 @@
-"""Benchmark answering: what guards stop and what they hinder, and what batches are worth.
+"""Benchmark answering: what guards stop and hinder, what batches are worth, and which rules of a prompt a model keeps.
 
     python -m benchmarks.chains --json out.json
     python -m benchmarks.chains --json out.json --only guards
@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import sections
-from benchmarks.chains import batching, guarding
+from benchmarks.chains import batching, guarding, ruling
 from benchmarks.sections import Section
 from llmops import step
 
 
 @dataclass(frozen=True)
 class ChainsBenchmark:
-    """Measure guards and batched generation."""
+    """Measure guards, batched generation, and a prompt's rules."""
 
     json: str = step.setting("file for the results")
-    only: str = step.setting("sections to run, between commas", "guards,batching")
+    only: str = step.setting("sections to run, between commas", "guards,batching,rules")
     rounds: int = step.setting("batching: interleaved rounds", 3)
+    cases: int = step.setting("rules: examples that cases are made of", 24)
+    adapter: str = step.setting("rules: folder of an adapter to ask beside the base; empty means none", "")
     failures: str = step.setting("guards: file for what was judged wrongly; empty means none", "")
 
 
@@ -33,7 +35,15 @@ def batching_section(config: ChainsBenchmark) -> dict[str, Any]:
     return batching.measure(config.rounds)
 
 
-SECTIONS = {"guards": Section(guards_section), "batching": Section(batching_section)}
+def rules_section(config: ChainsBenchmark) -> dict[str, Any]:
+    return ruling.measure(config.cases, config.adapter)
+
+
+SECTIONS = {
+    "guards": Section(guards_section),
+    "batching": Section(batching_section),
+    "rules": Section(rules_section),
+}
 
 
 def main(config: ChainsBenchmark) -> None:

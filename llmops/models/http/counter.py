@@ -8,6 +8,7 @@ from llmops.types import Message
 
 _SPECIAL = re.compile(r"<\|(?=[\w-]+\|>)|\[(?=/?INST\])|<(?=/?s>)")
 _TURN = 8  # tokens that a chat template may put around a message
+_CHAT = 64  # and before all, such as a system message of its own
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class ByteCounter:
     window: int
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
-        return _TURN + sum(_TURN + self.count_text(message.content) for message in messages)
+        return _CHAT + sum(_TURN + self.count_text(message.content) for message in messages)
 
     def count_text(self, text: str) -> int:
         return len(text.encode(errors="replace"))
