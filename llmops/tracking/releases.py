@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from string import Formatter
 from tempfile import TemporaryDirectory
 
 import mlflow
@@ -13,17 +12,6 @@ from llmops.tracking import versions
 from llmops.tracking.golden import Golden, write_golden
 from llmops.tracking.package import pinned_requirements, write_wheel
 from llmops.tracking.versions import Registered
-
-
-def register_prompt(name: str, template: str) -> str:
-    """Register a template as a version of prompt `name` unless the newest version is the same; return its URI."""
-    text = "".join(
-        literal + (f"{{{{{field}}}}}" if field is not None else "") for literal, field, *_ in Formatter().parse(template)
-    )
-    newest = mlflow.genai.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)
-    if newest is None or newest.template != text:
-        newest = mlflow.genai.register_prompt(name, text, commit_message="from the prompt file")
-    return f"prompts:/{name}/{newest.version}"
 
 
 def log_release(release: Release, golden: Sequence[Golden] = ()) -> Registered:
