@@ -37,12 +37,17 @@ class Answerer:
     ) -> None:  # fmt: skip
         self.release, self.engine = release, engine
         self._adapter = adapter
+        self._parts = (engine, counter, adapter, retriever, classifier, examples)
         self._prompt = parse_prompt(release.template)
         self._guards = Guards(release.guards, self._prompt.instructions, classifier)
         self._chain = Chain(release.chain, engine, counter)
         self._preparation = Preparation(
             release, self._prompt, self._guards, self._chain, counter, adapter, retriever, examples
         )
+
+    def with_template(self, template: str) -> "Answerer":
+        """One of the same parts that asks with another prompt."""
+        return Answerer(replace(self.release, template=template), *self._parts)
 
     def answer(
         self, queries: Sequence[str | Query], progress: Progress | None = None, spans: Spans = no_spans

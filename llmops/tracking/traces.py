@@ -13,14 +13,18 @@ from llmops.evaluation.metrics import Row
 from llmops.evaluation.scorecard import Scorecard
 
 
+def limit_workers() -> None:
+    """Have MLflow work with 4 threads unless the user says otherwise: more stall on SQLite's locks and drop traces."""
+    os.environ.setdefault("MLFLOW_GENAI_EVAL_MAX_WORKERS", "4")
+
+
 def log_rows(scorecard: Scorecard, model_id: str | None) -> None:
     """Log every row into the active run as a trace, with one assessment per metric that applies to it.
 
     Raises:
         RuntimeError: MLflow lost some of them.
     """
-    # More workers than this stall on SQLite's connection pool and drop traces.
-    os.environ.setdefault("MLFLOW_GENAI_EVAL_MAX_WORKERS", "4")
+    limit_workers()
     by_id = {row.question_id: row for row in scorecard.rows}
 
     @scorer(name="scorecard")
