@@ -81,15 +81,19 @@ def test_a_step_is_identified_by_the_sources_it_runs_and_no_others() -> None:
     assert source_digest("pipelines.index") == source_digest("pipelines.index")
 
 
-def test_sources_reached_inside_functions_count(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_reached_inside_functions_count_and_other_packages_beside_do_not(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from llmops.tracking import sources
 
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / "__init__.py").write_text("")
-    (tmp_path / "room" / "door.py").write_text("def open():\n    from room import key\n    return key\n")
+    (tmp_path / "room" / "door.py").write_text("import neighbour\ndef open():\n    from room import key\n    return key\n")
     (tmp_path / "room" / "key.py").write_text("SHAPE = 1\n")
     (tmp_path / "room" / "rug.py").write_text("COLOUR = 1\n")
+    (tmp_path / "neighbour.py").write_text("NAME = 1\n")
     monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.setattr(sources, "PACKAGES", ("room",))
 
     def digest() -> str:
         source_digest.cache_clear()
@@ -97,6 +101,7 @@ def test_sources_reached_inside_functions_count(tmp_path: Any, monkeypatch: pyte
 
     before = digest()
     (tmp_path / "room" / "rug.py").write_text("COLOUR = 2\n")
+    (tmp_path / "neighbour.py").write_text("NAME = 2\n")
     assert digest() == before
     (tmp_path / "room" / "key.py").write_text("SHAPE = 2\n")
     assert digest() != before

@@ -8,9 +8,8 @@ from importlib.metadata import PackageNotFoundError, distribution, requires, ver
 from pathlib import Path
 
 from llmops.tracking.run import package_version
-from llmops.tracking.sources import ROOT
+from llmops.tracking.sources import PACKAGES, ROOT
 
-_PACKAGES = ("llmops", "mlflow_plugins", "pipelines")
 _TIME = (2020, 1, 1, 0, 0, 0)  # of all files: the same code is the same wheel
 _NAME = "mlflow_llmops"
 
@@ -51,7 +50,7 @@ def required_names(extras: bool = False) -> list[str]:
 
 
 def _sources() -> dict[str, Path]:
-    found = (path for package in _PACKAGES for path in (ROOT / package).rglob("*.py"))
+    found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return {path.relative_to(ROOT).as_posix(): path for path in sorted(found)}
 
 
