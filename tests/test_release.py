@@ -75,6 +75,18 @@ def test_the_same_code_is_the_same_wheel(tmp_path: Path) -> None:
     assert wheels[0].read_bytes() == wheels[1].read_bytes()
 
 
+def test_other_code_is_a_wheel_of_another_name_for_which_mlflow_makes_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "ROOT", tmp_path)
+    (tmp_path / "llmops").mkdir()
+    names = []
+    for code in ("ONE = 1", "ONE = 2", "ONE = 1"):
+        (tmp_path / "llmops" / "one.py").write_text(code)
+        names.append(package.write_wheel(tmp_path).name)
+    assert names[0] == names[2] != names[1]
+
+
 def test_the_wheel_is_one_that_pip_installs(tmp_path: Path) -> None:
     wheel = package.write_wheel(tmp_path)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path / "site")]

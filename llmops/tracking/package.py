@@ -15,7 +15,10 @@ _NAME = "mlflow_llmops"
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the package that runs here as a wheel (PEP 427) into `folder`; equal code makes an equal file."""
+    """Write the package that runs here as a wheel (PEP 427) into `folder`; equal code makes an equal file.
+
+    Other code has another name, by the build tag: MLflow shares an environment between models that list the same names.
+    """
     number = package_version().replace("source", "0")
     info = f"{_NAME}-{number}.dist-info"
     members = {name: path.read_bytes() for name, path in _sources().items()}
@@ -26,7 +29,7 @@ def write_wheel(folder: Path) -> Path:
     }
     record = "".join(f"{name},{_digest(content)},{len(content)}\n" for name, content in members.items())
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    wheel = folder / f"{_NAME}-{number}-py3-none-any.whl"
+    wheel = folder / f"{_NAME}-{number}-0{hashlib.sha256(record.encode()).hexdigest()[:12]}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, _TIME)
