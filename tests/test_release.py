@@ -167,6 +167,19 @@ def test_a_request_without_a_question_is_refused_in_one_line(store: str, tiny_lm
         model.predict({"input": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]})
 
 
+def test_stored_answers_are_those_to_questions_asked_one_at_a_time(store: str, tiny_lm: Path) -> None:
+    release = make(tiny_lm)
+    answerer = load_answerer(replace(release, generator=replace(release.generator, dtype="bfloat16", max_new_tokens=24)))
+    asked = [
+        QUESTION,
+        "Who signs ON-3?",
+        "Up to what sum does Fennmark support buying a desk and chair for the home office?",
+    ]
+    alone = [answerer.answer([question])[0].text for question in asked]
+    assert [one.answer for one in golden.record(answerer, asked)] == alone
+    assert [answer.text for answer in answerer.answer(asked)] != alone  # in a batch the sums are rounded in another order
+
+
 # With the code it was judged with
 
 

@@ -20,8 +20,8 @@ class Golden:
 
 
 def record(answerer: Answerer, questions: Sequence[str]) -> list[Golden]:
-    """Let a release answer questions, to be stored with it."""
-    answers = answerer.answer(questions)
+    """Let a release answer questions, to be stored with it: one at a time, as `replay` asks. A batch may round otherwise."""
+    answers = [answerer.answer([question])[0] for question in questions]
     return [Golden(q, a.text, dict(a.engine)) for q, a in zip(questions, answers, strict=True)]
 
 
