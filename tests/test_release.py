@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from llmops.chains.parts import Generator
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError, EngineError
+from llmops.guards.settings import GuardSettings
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway import chunks, create_app
 from llmops.tracking import golden, package, releases
@@ -108,6 +109,14 @@ def test_a_release_carries_its_package_its_answers_and_what_to_install(store: st
     assert [one["question"] for one in stored] == [QUESTION]
     assert stored[0]["answer"] == load_answerer(release).answer([QUESTION])[0].text
     assert not list(folder.rglob("*.pkl"))
+
+
+def test_a_release_that_needs_an_extra_lists_it(tiny_lm: Path) -> None:
+    usual, with_presidio = (releases.requirements(make(tiny_lm, guards=guards)) for guards in (
+        GuardSettings(), GuardSettings(personal_data_finder="presidio")
+    ))  # fmt: skip
+    (extra,) = set(with_presidio) - set(usual)
+    assert extra.startswith("presidio-analyzer==")
 
 
 # Answering

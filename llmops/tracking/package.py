@@ -38,9 +38,9 @@ def write_wheel(folder: Path) -> Path:
     return wheel
 
 
-def pinned_requirements() -> list[str]:
-    """What the package needs besides Python, in the versions installed here; builds such as +cpu are not named."""
-    return [f"{name}=={version(name).partition('+')[0]}" for name in required_names()]
+def pinned_requirements(*extras: str) -> list[str]:
+    """What the package needs besides Python, and `extras`, in the versions installed here, builds such as +cpu not named."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in [*required_names(), *extras]]
 
 
 def required_names(extras: bool = False) -> list[str]:

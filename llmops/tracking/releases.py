@@ -30,12 +30,17 @@ def log_release(release: Release, golden: Sequence[Golden] = ()) -> Registered:
             python_model=str(Path(__file__).with_name("release_model.py")),
             model_config=release.to_dict(),
             artifacts={"package": str(wheel), "golden": str(answers)},
-            pip_requirements=[f"artifacts/{wheel.name}", *pinned_requirements()],
+            pip_requirements=[f"artifacts/{wheel.name}", *requirements(release)],
             model_type="release",
             params=describe(release),
             tags={versions.DIGEST_TAG: release.digest, "llmops.kind": release.kind},
         )
     return versions.register(info.model_id, release.app, release.digest, {"llmops.kind": release.kind})
+
+
+def requirements(release: Release) -> list[str]:
+    """What to install beside the package to answer as this release does."""
+    return pinned_requirements(*(["presidio-analyzer"] if release.guards.personal_data_finder != "patterns" else []))
 
 
 def read_release(uri: str) -> Release:
