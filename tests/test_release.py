@@ -14,6 +14,7 @@ import mlflow
 import psutil
 import pytest
 from fastapi.testclient import TestClient
+from mlflow.exceptions import MlflowException
 
 from llmops.chains.parts import Generator
 from llmops.chains.release import Release
@@ -172,7 +173,7 @@ def test_every_step_of_an_answer_is_a_span(store: str, tiny_lm: Path) -> None:
 
 def test_a_request_without_a_question_is_refused_in_one_line(store: str, tiny_lm: Path) -> None:
     model = mlflow.pyfunc.load_model(register(make(tiny_lm)))
-    with pytest.raises(Exception, match="doesn't end with a user message"):
+    with pytest.raises(MlflowException, match="doesn't end with a user message"):
         model.predict({"input": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]})
 
 

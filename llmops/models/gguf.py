@@ -1,6 +1,7 @@
 """Turn a GGUF file into a plain transformers folder, once."""
 
 import copy
+import sys
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from io import StringIO
@@ -26,7 +27,7 @@ def convert_gguf(file: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    print(f"converting {file.name}, once ...", flush=True)
+    print(f"converting {file.name}, once ...", file=sys.stderr, flush=True)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     with redirect_stderr(StringIO()):  # a bar that no setting of transformers turns off
         loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)

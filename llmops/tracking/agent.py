@@ -6,12 +6,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 from mlflow.types.responses_helpers import OutputItem
 
 from llmops.chains.release import Release
-from llmops.errors import DataError
 from llmops.retrieval.passage import citation
 from llmops.streams import Stream
 from llmops.tracking.golden import replay
@@ -80,12 +80,14 @@ def read_query(request: ResponsesAgentRequest) -> Query:
     """The last user message, and the conversation before it.
 
     Raises:
-        DataError: there is no user message, or it isn't the last.
+        MlflowException: there is no user message, or it isn't the last. Of other errors MLflow's server says a traceback.
     """
     messages = [_message(item.model_dump()) for item in request.input]
     asked = [message for message in messages if message is not None]
     if not asked or asked[-1].role != "user":
-        raise DataError("the request doesn't end with a user message. Ask with {'role': 'user', 'content': '...'}.")
+        raise MlflowException.invalid_parameter_value(
+            "the request doesn't end with a user message. Ask with {'role': 'user', 'content': '...'}."
+        )
     return Query(asked[-1].content, tuple(asked[:-1]))
 
 
