@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
+import time
+import venv
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mlflow
 import psutil
 import pytest
@@ -22,6 +26,7 @@ from llmops.errors import ArtifactError, EngineError
 from llmops.guards.settings import GuardSettings
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway import chunks, create_app
+from llmops.serving.process import check_port, last_words, started, stop
 from llmops.tracking import golden, package, releases
 from llmops.tracking.agent import ReleaseAgent
 from llmops.tracking.loading import load_answerer
@@ -188,6 +193,74 @@ def test_stored_answers_are_those_to_questions_asked_one_at_a_time(store: str, t
     alone = [answerer.answer([question])[0].text for question in asked]
     assert [one.answer for one in golden.record(answerer, asked)] == alone
     assert [answer.text for answer in answerer.answer(asked)] != alone  # in a batch the sums are rounded in another order
+
+
+# Where nothing of ours is installed but what it lists
+
+
+def clean_python(folder: Path, model: Path) -> Path:
+    """A Python with what is installed here, our package left out, and then with what the model's requirements.txt lists."""
+    venv.create(folder, with_pip=False)
+    python, site = folder / "bin" / "python", folder / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+    for installed in Path(sysconfig.get_path("purelib")).iterdir():
+        if "llmops" not in installed.name and installed.suffix != ".pth":
+            (site / installed.name).symlink_to(installed)
+    uvicorn = folder / "bin" / "uvicorn"  # MLflow starts it by name
+    uvicorn.write_text(f"#!{python}\nfrom uvicorn.main import main\nmain()\n")
+    uvicorn.chmod(0o755)
+    assert run(python, "import llmops").returncode != 0
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "-r", "requirements.txt"], cwd=model, env=clean_environment(folder), check=True)
+    assert run(python, "import llmops; print(llmops.__file__)").stdout.strip() == str(site / "llmops" / "__init__.py")
+    return python
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return kept | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+
+
+def run(python: Path, program: str) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment(python.parent.parent)
+    return subprocess.run([str(python), "-P", "-c", program], env=environment, capture_output=True, text=True)
+
+
+def test_mlflow_serves_a_release_where_only_what_it_lists_is_installed(store: str, tiny_lm: Path, tmp_path: Path) -> None:
+    uri, folder = register(make(tiny_lm)), tmp_path / "clean"
+    python, port, log = clean_python(folder, download(uri)), check_port("127.0.0.1", 0), tmp_path / "log.txt"
+    expected = text_of(ask(mlflow.pyfunc.load_model(uri), QUESTION))
+    mlflow.flush_trace_async_logging()
+    traces = len(mlflow.search_traces(return_type="list"))
+    command = [str(python), "-P", "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=clean_environment(folder), cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+        while not answers(url):
+            assert process.poll() is None and time.monotonic() < deadline, last_words(log)
+            time.sleep(0.2)
+        answer = httpx.post(f"{url}/invocations", json={"input": [{"role": "user", "content": QUESTION}]}, timeout=60).json()
+        assert text_of(answer) == expected
+        wrong = httpx.post(f"{url}/invocations", json={"input": [{"role": "assistant", "content": "!"}]}, timeout=60)
+        assert wrong.status_code == 400 and "doesn't end with a user message" in wrong.json()["message"]
+        (server,) = psutil.Process(process.pid).children()
+        assert not server.children()  # its code is the release's own, so no worker
+        while len(mlflow.search_traces(return_type="list")) < traces + 2:
+            assert time.monotonic() < deadline, "its traces don't come into the store"
+            time.sleep(0.2)
+    finally:
+        stop(process.pid, started(process.pid))
+        process.wait()
+    server.wait(10)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ping", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 # With the code it was judged with
