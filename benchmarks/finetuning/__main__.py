@@ -28,7 +28,8 @@ class FinetuningBenchmark:
     seeds: int = step.setting("answering: adapters trained", 3)
     examples: int = step.setting("answering: conversations trained on; 0 is all", 0)
     choosing: int = step.setting("answering: questions of each kind that choose the number of shots; 0 is all", 150)
-    held_out: int = step.setting("answering: held-out questions of each kind; 0 is all", 0)
+    held_out: int = step.setting("answering: held-out questions of each kind that are answered; 0 is all", 0)
+    scored: int = step.setting("answering: held-out questions of each kind for abstention; 0 is all", 0)
     characters: int = step.setting("texts: characters of documentation for a model from scratch", 6_000_000)
     domain_characters: int = step.setting("texts: characters of a domain", 800_000)
     stage_characters: int = step.setting("stages: characters of a domain", 400_000)
@@ -47,7 +48,9 @@ def memory_section(config: FinetuningBenchmark) -> dict[str, Any]:
 
 
 def answering_section(config: FinetuningBenchmark) -> dict[str, Any]:
-    return answering.measure(Path(config.data), config.seeds, config.examples, config.choosing, config.held_out)
+    return answering.measure(
+        Path(config.data), config.seeds, config.examples, config.choosing, config.held_out, config.scored
+    )
 
 
 def texts_section(config: FinetuningBenchmark) -> dict[str, Any]:

@@ -5,7 +5,7 @@ log-probability of "I don't know" is above a threshold, set so that at most a qu
 set is refused, for each contender alike and anew in every resample; the share of unanswerable ones refused then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Answered:
-    """One contender's answers by question: scores and what it abstains from, in the order of the questions."""
+    """One contender's answers: scores and what it abstains from by question asked, its certainty by question scored."""
 
     f1: Numbers
     exact: Numbers
@@ -48,17 +48,27 @@ class Answered:
         return {"f1": self.f1, "exact": self.exact, "refused": self.refused}
 
 
-def measure(data: Path, seeds: int, examples: int, choosing: int, held_out: int) -> dict[str, Any]:
+def measure(data: Path, seeds: int, examples: int, choosing: int, held_out: int, scored: int) -> dict[str, Any]:
     """Train `seeds` adapters, and compare their mean with the base's best number of shots.
 
-    `examples` caps the conversations trained on; `choosing` and `held_out` cap the questions of each kind asked; 0 is all.
+    `examples` caps the conversations trained on; of each kind of question `choosing` caps those that choose the number of
+    shots, `held_out` those that are answered, and `scored` those that abstention is measured on, at a fraction of the time.
+    0 is all.
     """
     split = read_split(data)
-    asked = some(split.held_out, held_out)
+    asked = Asking(some(split.held_out, held_out), some(split.held_out, scored))
     chosen = apart(_choose_shots, split, some(split.choosing, choosing))
-    base = {count: apart(_ask_base, split, asked, count) for count in {chosen["f1"], chosen["abstention"], 0}}
+    base = {count: apart(_ask_base, split, asked, count) for count in {*chosen.values(), 0}}
     tuned = [apart(_tune_and_ask, split, asked, seed, examples) for seed in range(seeds)]
     return summarise(asked, base, chosen, tuned)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Questions to answer, and questions of which only the certainty of abstaining is asked."""
+
+    answered: list[Asked]
+    scored: list[Asked]
 
 
 def some(asked: Sequence[Asked], each: int) -> list[Asked]:
@@ -70,7 +80,7 @@ def some(asked: Sequence[Asked], each: int) -> list[Asked]:
 
 def _choose_shots(split: Split, asked: list[Asked]) -> dict[str, int]:
     """The number of shots that is best for answering, and that for abstaining, on articles that are not measured on."""
-    found = {count: _ask_base(split, asked, count) for count in SHOTS}
+    found = {count: _ask_base(split, Asking(asked, asked), count) for count in SHOTS}
     has = answerable(asked)
     return {
         "f1": max(SHOTS, key=lambda count: found[count].f1[has].mean()),
@@ -82,12 +92,12 @@ def answerable(asked: Sequence[Asked]) -> npt.NDArray[np.bool_]:
     return np.array([bool(question.answers) for question in asked])
 
 
-def _ask_base(split: Split, asked: list[Asked], count: int) -> Answered:
+def _ask_base(split: Split, asked: Asking, count: int) -> Answered:
     engine = TransformersEngine(resolve_weights(BASE), "auto")
     return ask(engine, asked, choose_shots(split.train, count, 0))
 
 
-def _tune_and_ask(split: Split, asked: list[Asked], seed: int, examples: int) -> Answered:
+def _tune_and_ask(split: Split, asked: Asking, seed: int, examples: int) -> Answered:
     weights = resolve_weights(BASE)
     tokenizer, settings = load_tokenizer(weights), recipe(seed)
     rows = to_rows(split.train, tokenizer, MAX_TOKENS, seed)
@@ -99,17 +109,15 @@ def _tune_and_ask(split: Split, asked: list[Asked], seed: int, examples: int) ->
         return ask(engine, asked, adapter=engine.load_adapter(Path(name) / "adapter"))
 
 
-def ask(
-    engine: TransformersEngine, asked: Sequence[Asked], shots: Sequence[Message] = (), adapter: str | None = None
-) -> Answered:
-    requests = [request(question, shots, adapter) for question in asked]
-    texts = [completion.text for completion in engine.generate(requests)]
-    pairs = list(zip(texts, asked, strict=True))
+def ask(engine: TransformersEngine, asked: Asking, shots: Sequence[Message] = (), adapter: str | None = None) -> Answered:
+    answered, scored = ([request(question, shots, adapter) for question in kind] for kind in (asked.answered, asked.scored))
+    texts = [completion.text for completion in engine.generate(answered)]
+    pairs = list(zip(texts, asked.answered, strict=True))
     return Answered(
         f1=np.array([0.0 if is_abstention(text) else token_f1(text, question.answers) for text, question in pairs]),
         exact=np.array([0.0 if is_abstention(text) else exact_match(text, question.answers) for text, question in pairs]),
         refused=np.array([float(is_abstention(text)) for text in texts]),
-        certainty=np.array(engine.score(requests, ABSTENTION)),
+        certainty=np.array(engine.score(scored, ABSTENTION)),
     )  # fmt: skip
 
 
@@ -131,46 +139,53 @@ def abstention(certainties: Numbers, has: npt.NDArray[np.bool_], counts: Numbers
 
 
 def summarise(
-    asked: Sequence[Asked], base: Mapping[int, Answered], chosen: Mapping[str, int], tuned: Sequence[Answered]
+    asked: Asking, base: Mapping[int, Answered], chosen: Mapping[str, int], tuned: Sequence[Answered]
 ) -> dict[str, Any]:
     """Figures of both, and the 95 % intervals of the gains: a bootstrap over paragraphs, whose questions come together."""
-    has = answerable(asked)
-    paragraphs = [question.paragraph_id for question in asked]
-    shown, certain = base[chosen["f1"]], base[chosen["abstention"]]
-    f1 = np.mean([one.f1 for one in tuned], axis=0)
+    has, scored = answerable(asked.answered), answerable(asked.scored)
+    certain = base[chosen["abstention"]].certainty[None]
     certainties = np.stack([one.certainty for one in tuned])
-    gains: dict[str, list[float]] = {"f1_answerable_gain": [], "abstention_gain": []}
-    for counts in cluster_resamples(paragraphs):
-        gains["f1_answerable_gain"].append(float(np.average((f1 - shown.f1)[has], weights=counts[has])))
-        refused = (abstention(rows, has, counts) for rows in (certainties, certain.certainty[None]))
-        gains["abstention_gain"].append(next(refused) - next(refused))
-    intervals = {name: np.quantile(values, (0.025, 0.975)).tolist() for name, values in gains.items()}
+    gain = np.mean([one.f1 for one in tuned], axis=0) - base[chosen["f1"]].f1
+
+    def f1_gain(counts: Numbers) -> float:
+        return float(np.average(gain[has], weights=counts[has]))
+
+    def abstention_gain(counts: Numbers) -> float:
+        return abstention(certainties, scored, counts) - abstention(certain, scored, counts)
+
     return {
-        "f1_answerable_base": float(shown.f1[has].mean()), "f1_answerable_tuned": float(f1[has].mean()),
-        "f1_answerable_gain": float((f1 - shown.f1)[has].mean()),
-        "abstention_base": abstention(certain.certainty[None], has), "abstention_tuned": abstention(certainties, has),
-        "abstention_gain": abstention(certainties, has) - abstention(certain.certainty[None], has),
-        **{f"{name}_{end}": bounds[i] for name, bounds in intervals.items() for i, end in enumerate(("low", "high"))},
+        "f1_answerable_base": float(base[chosen["f1"]].f1[has].mean()),
+        "f1_answerable_tuned": float(np.mean([one.f1[has] for one in tuned])),
+        **_interval("f1_answerable_gain", f1_gain, asked.answered),
+        "abstention_base": abstention(certain, scored), "abstention_tuned": abstention(certainties, scored),
+        **_interval("abstention_gain", abstention_gain, asked.scored),
         "shots_for_f1": chosen["f1"], "shots_for_abstention": chosen["abstention"],
         "answering_questions": {"answerable": int(has.sum()), "unanswerable": int((~has).sum())},
-        "answering_paragraphs": len(set(paragraphs)),
+        "abstention_questions": {"answerable": int(scored.sum()), "unanswerable": int((~scored).sum())},
+        "answering_paragraphs": len({question.paragraph_id for question in asked.scored}),
         "answering_rows": {
-            **{f"{count} shots": _row(one, has) for count, one in sorted(base.items())},
-            **{f"adapter, seed {seed}": _row(one, has) for seed, one in enumerate(tuned)},
-            "always I don't know": _row(_always_refusing(len(asked)), has),
+            **{f"{count} shots": _row(one, has, scored) for count, one in sorted(base.items())},
+            **{f"adapter, seed {seed}": _row(one, has, scored) for seed, one in enumerate(tuned)},
+            "always I don't know": _row(_always_refusing(asked), has, scored),
         },
     }  # fmt: skip
 
 
-def _always_refusing(questions: int) -> Answered:
+def _interval(key: str, statistic: Callable[[Numbers], float], asked: Sequence[Asked]) -> dict[str, float]:
+    found = [statistic(counts) for counts in cluster_resamples([question.paragraph_id for question in asked])]
+    low, high = np.quantile(found, (0.025, 0.975)).tolist()
+    return {key: statistic(np.ones(len(asked))), f"{key}_low": low, f"{key}_high": high}
+
+
+def _always_refusing(asked: Asking) -> Answered:
     """What says "I don't know" to all alike: told to refuse at most a quarter of the answerable, it can refuse none."""
-    nothing, all_of_them = np.zeros(questions), np.ones(questions)
-    return Answered(f1=nothing, exact=nothing, refused=all_of_them, certainty=nothing)
+    nothing = np.zeros(len(asked.answered))
+    return Answered(f1=nothing, exact=nothing, refused=nothing + 1, certainty=np.zeros(len(asked.scored)))
 
 
-def _row(answered: Answered, has: npt.NDArray[np.bool_]) -> dict[str, float]:
+def _row(answered: Answered, has: npt.NDArray[np.bool_], scored: npt.NDArray[np.bool_]) -> dict[str, float]:
     """What a contender's own answers come to, and what its certainty of abstaining is good for."""
     return {
         **{name: float(values[has].mean()) for name, values in answered.answers.items()},
-        "refused_rightly": float(answered.refused[~has].mean()), "abstention": abstention(answered.certainty[None], has),
+        "refused_rightly": float(answered.refused[~has].mean()), "abstention": abstention(answered.certainty[None], scored),
     }  # fmt: skip

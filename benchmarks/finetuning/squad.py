@@ -17,7 +17,9 @@ _PROMPT = parse_prompt(
     'Answer the question from the context, with a short phrase copied from it. Say "I don\'t know" when the context does '
     "not hold the answer.\n\nContext:\n{context}\n\nQuestion: {question}"
 )
-_TURNS = 3  # questions on one paragraph in a conversation
+_TURNS = 4  # questions on one paragraph in a conversation
+PASSES = 2  # over the questions, each grouped anew
+UNANSWERABLE = 0.5  # the share of them in a pass: with all of them, a model learns to refuse before it learns to answer
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,12 @@ def choose_shots(asked: Sequence[Asked], count: int, seed: int) -> tuple[Message
 
 def to_rows(asked: Sequence[Asked], tokenizer: Any, max_tokens: int, seed: int) -> list[Row]:
     """Conversations on one paragraph each, a few questions long, tokenised and shuffled, none of them too long."""
-    conversations = list(_conversations(asked, random.Random(seed)))
-    random.Random(seed).shuffle(conversations)
-    rows = [conversation_row(conversation, tokenizer) for conversation in conversations]
+    chance, rows = random.Random(seed), list[Row]()
+    for _ in range(PASSES):
+        drawn = [each for each in asked if each.answers or chance.random() < UNANSWERABLE]
+        conversations = list(_conversations(drawn, chance))
+        chance.shuffle(conversations)
+        rows += [conversation_row(conversation, tokenizer) for conversation in conversations]
     return [row for row in rows if len(row["input_ids"]) <= max_tokens]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.data import Asked
 from benchmarks.finetuning import texts as domain
-from benchmarks.finetuning.answering import answerable, ask, some
+from benchmarks.finetuning.answering import Asking, answerable, ask, some
 from benchmarks.finetuning.recipe import BASE, MAX_TOKENS, METHOD, recipe
 from benchmarks.finetuning.squad import Split, read_split, to_rows
 from benchmarks.finetuning.texts import DOMAIN, domain_pages
@@ -65,5 +65,5 @@ def _measure(
         perplexity = bits_per_byte(model, tokenizer, held_out, domain.MAX_TOKENS).perplexity
         del model
         engine = TransformersEngine(weights, "auto")
-        answered = ask(engine, asked, adapter=engine.load_adapter(adapter) if adapter else None)
+        answered = ask(engine, Asking(asked, []), adapter=engine.load_adapter(adapter) if adapter else None)
     return {"perplexity": perplexity, "f1": answered.f1}
