@@ -9,7 +9,7 @@ _ABBREVIATIONS = frozenset(
 )
 # Where a sentence may end: before a character that has arrived. Possessive, so that a long run is read once.
 _GAP = re.compile(r"(?<!\s)\s++(?=\S)|(?<![。！？])[。！？]++[」』”）]*+\s*+(?=\S)")
-_END = re.compile(r"[.!?…][\"”»')\]]{0,4}$")
+_END = re.compile(r"[.!?…؟।][\"”»')\]]{0,4}$")
 _LONGEST_END = 16  # characters that decide whether a gap ends a sentence
 _BLOCK_BEGINS, _BLOCK_ENDS = "-----BEGIN ", "-----END "
 _MOST_HELD = 8000  # characters of a block, such as a private key, that is kept whole

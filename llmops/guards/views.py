@@ -11,12 +11,16 @@ from functools import partial
 
 from llmops.guards.decoding import decoded
 
-_MARKS_OF_KANA = "\u3099\u309a"  # they tell か from が
+_KANA = "\u3099\u309a"  # they tell か from が
+_DEVANAGARI = "\u0900-\u0903\u093a\u093b\u093e-\u094f\u0955-\u0957\u0962\u0963"  # vowels, nasals, no vowel; not the nukta
+_SIGN = re.compile(f"[{_KANA}{_DEVANAGARI}]")
+_ASTRAY = re.compile(f"(?<![\u0900-\u097f])[{_DEVANAGARI}]+")  # on another script's letters
+_FORMS = str.maketrans("ıىةکیہ\u0901؟،؛۔।॥", "iيهكيه\u0902?,;...", "ـ")  # one form of each letter and mark; no stretching
 _ALIKE = {
     "авекмнорстухіјѕԁԛԝһӏгԍ": "abekmhopctyxijsdqwhlrg",  # Cyrillic
     "αβεηικνορτυχωγ": "abenikvoptuxwy",  # Greek
     "ոսօհցքյա": "nuohgqju",  # Armenian
-    "ıɡɑɩøđłħŧʟɪɴɢʀʙʏʜ": "igaiodlhtlingrbyh",
+    "ɡɑɩøđłħŧʟɪɴɢʀʙʏʜ": "gaiodlhtlingrbyh",
     "ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢ": "acdefjkmopstuvwz",
 }
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -33,7 +37,7 @@ _LEET = str.maketrans("013457@$!|€", "oieastasiie")
 _ROT13 = str.maketrans(_LETTERS, _LETTERS[13:] + _LETTERS[:13])
 
 _LEET_WORD = re.compile(r"[a-z0-9@$!|€]{3,}")
-_SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[ .\-_*|/·•,~+][^\W_]){3,}(?![^\W_])")
+_SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[ .\-_*|/·•,~+][^\W_]){2,}(?![^\W_])")
 _INSIDE = re.compile(r"(?<=[^\W_])[\-_.*~^|'\"`+=#\\/·•]{1,2}(?=[^\W_])")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -52,12 +56,13 @@ def plain(text: str) -> str:
     if not text.isascii():
         text = _TAGGED.sub(lambda run: f" {run[0].translate(_TAGS)} ", text)
         text = unicodedata.normalize("NFKD", text)
-        text = unicodedata.normalize("NFC", "".join(c for c in text if c in _MARKS_OF_KANA or _visible(c)))
+        text = unicodedata.normalize("NFC", "".join(filter(_visible, text))).translate(_FORMS)
+        text = _ASTRAY.sub("", text)
     return text.casefold()
 
 
 def _visible(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cf", "Mn", "Me", "Co", "Cn")
+    return unicodedata.category(character) not in ("Cf", "Mn", "Me", "Co", "Cn") or bool(_SIGN.match(character))
 
 
 def views(text: str) -> Iterator[View]:
