@@ -8,11 +8,14 @@ from operator import or_
 
 from llmops.guards.views import plain
 from llmops.guards.words import kinds as k
+from llmops.guards.words.arabic import WORDS as ARABIC
 from llmops.guards.words.asian import WORDS as ASIAN
 from llmops.guards.words.english import WORDS as ENGLISH
 from llmops.guards.words.germanic import WORDS as GERMANIC
+from llmops.guards.words.hindi import WORDS as HINDI
 from llmops.guards.words.romance import WORDS as ROMANCE
 from llmops.guards.words.slavic import WORDS as SLAVIC
+from llmops.guards.words.turkish import WORDS as TURKISH
 
 ASIAN_LETTERS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _FUZZY_FROM, _FUZZY_TO = 6, 24  # letters; a shorter word is one letter from too many others
@@ -77,13 +80,14 @@ def _jumbled(word: str) -> str:
     return word[0] + "".join(sorted(word[1:-1])) + word[-1] + "\0"
 
 
-for _language in (ENGLISH, GERMANIC, ROMANCE, SLAVIC, ASIAN):
+for _language in (ENGLISH, GERMANIC, ROMANCE, SLAVIC, ASIAN, ARABIC, TURKISH, HINDI):
     for _kind, _entries in _language.items():
         for _entry in _entries.split(","):
-            _add(plain(_entry.strip()), _kind)
+            _add(plain(_entry.strip()), _kind | (k.FINAL if _language in (TURKISH, HINDI) else 0))
 _ASIAN.update({entry: _with_contained(entry) for entry, kinds in _ASIAN.items() if kinds})
 _LENGTHS = sorted({len(stem) for stem in _STEMS}, reverse=True)
-_KNOWN = {*_WHOLE, *(word for phrases in PHRASES.values() for phrase, _ in phrases for word in phrase)}
+KNOWN = {*_WHOLE, *(word for phrases in PHRASES.values() for phrase, _ in phrases for word in phrase)}
+"""Words that are listed whole, alone or in a phrase."""
 _MEANT = {form: word for word in reversed([*_misspellable()]) for form in (*_without_one(word), _jumbled(word))}
 _SHORTEST = 3  # letters of the words that are looked for in a long one
 _GAPLESS: dict[str, set[int]] = defaultdict(
@@ -91,14 +95,14 @@ _GAPLESS: dict[str, set[int]] = defaultdict(
 )  # how words begin that are looked for where there are no gaps -> their lengths
 for _entry in _ASIAN:
     _GAPLESS[_entry[0]].add(len(_entry))
-for _entry in _KNOWN:
+for _entry in KNOWN:
     if _entry.isascii() and len(_entry) >= _SHORTEST:
         _GAPLESS[_entry[:_SHORTEST]].add(len(_entry))
 
 
 def words_within(run: str) -> Iterator[tuple[int, int]]:
     """Where known words stand in text that is written without gaps: the longest at each place, left to right."""
-    known, start_letters = (_ASIAN, 1) if is_asian(run) else (_KNOWN, _SHORTEST)
+    known, start_letters = (_ASIAN, 1) if is_asian(run) else (KNOWN, _SHORTEST)
     start = 0
     while start < len(run):
         lengths = _GAPLESS.get(run[start : start + start_letters])
@@ -116,7 +120,7 @@ def word(text: str, exact: bool) -> Token:
 @lru_cache(maxsize=65_536)
 def _word(text: str, exact: bool) -> Token:
     kinds = kinds_in(text)
-    if kinds or exact or not _FUZZY_FROM - 1 <= len(text) <= _FUZZY_TO or text in _KNOWN or not text.isalpha():
+    if kinds or exact or not _FUZZY_FROM - 1 <= len(text) <= _FUZZY_TO or text in KNOWN or not text.isalpha():
         return Token(text, kinds)
     meant = _meant(text)
     return Token(meant, kinds_in(meant)) if meant else Token(text)

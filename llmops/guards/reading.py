@@ -4,12 +4,24 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from llmops.guards.lexicon import ASIAN_LETTERS, PHRASES, Sentence, Token, asian_word, is_asian, kinds_in, word, words_within
+from llmops.guards.arabic import arabic_words, is_arabic
+from llmops.guards.lexicon import (
+    ASIAN_LETTERS,
+    PHRASES,
+    Sentence,
+    Token,
+    asian_word,
+    is_asian,
+    kinds_in,
+    word,
+    words_within,
+)
 from llmops.guards.views import View
 from llmops.guards.words import kinds as k
 
 _TOKEN = re.compile(
-    f"[{ASIAN_LETTERS}]+(?: [\uac00-\ud7af]+)*|[^\\W_{ASIAN_LETTERS}]+"  # Korean has gaps, inside its phrases too
+    f"[{ASIAN_LETTERS}]+(?: [\uac00-\ud7af]+)*|[\u0900-\u0963\u0966-\u097f]+"  # Korean has gaps, inside its phrases too
+    f"|[^\\W_{ASIAN_LETTERS}]+"
     "|\\n\\s*(?:\\n|[-*•]\\s|\\d+[.)]\\s)|\\n|(?<=\\s)[-–](?=\\s)|–|[.!?…]+(?=[\"”»')\\]]*(?:\\s|$))|[。！？]"
     "|[:;,—\"“”«»„()\\[\\]{}；：，、「」『』`]|(?<![^\\W_])['‘](?=[^\\W_])|(?<=[^\\W_.!?])['’](?![^\\W_])"
 )
@@ -37,6 +49,8 @@ def _tokens(view: View) -> Iterator[Token]:
     for text in _TOKEN.findall(view.text):
         if is_asian(text):
             yield from _asian_tokens(text)
+        elif is_arabic(text):
+            yield from arabic_words(text)
         elif _GLUED_FROM <= len(text) <= _GLUED_TO and text.isascii() and not view.exact and not kinds_in(text):
             yield from _parts(text)
         else:

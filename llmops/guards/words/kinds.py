@@ -81,4 +81,22 @@
     CONFIDE,  # tell, mention: what would let the user know
     ABOUT,  # about, for: what instructions are on
     ATTACK,  # prompt injection, what does ... mean
-) = (1 << bit for bit in range(80))
+    FINAL,  # of a language whose verbs stand last
+    INNER,  # "system", "secret": next to ORDERS they are a PROMPT
+    EITHER,  # "your" or "its" rules by its ending, an order or a noun: the word before tells
+    APART,  # then, please: no noun that the next word could belong to
+    COMPLETE,  # complete, continue: to put words into the assistant's mouth
+    TOLD_ME,  # i was told, my instructions: how such words begin
+    ANSWERS,  # to your answer, every answer
+    ADD,  # add, insert
+    URL,
+    GIVES,  # prints, reads: what an assistant may do with what is its own
+    ITSELF,  # its own instructions
+    SAYS,  # will always answer
+    THE_PROMPT,
+    DATA,  # json: a form with names to be filled in
+    APPLY,  # gelten ... NO_MORE: parts of VOID that stand apart
+    NO_MORE,
+    SOURCES,  # the documents: what an answer shall come from
+    OPINION,  # your own knowledge: what it shan't
+) = (1 << bit for bit in range(98))
