@@ -3,18 +3,19 @@
 from llmops.guards.words import kinds as k
 
 WORDS = {
-    k.DROP: "игнорируй, игнорируйте, игнорировать, проигнорируй, проигнорируйте, проигнорировать, забудь, забудьте, забыть, "
-    "не обращай внимания, не обращайте внимания, отбрось, отбросьте, отмени, отмените, пренебреги, нарушь, не следуй, "
-    "не следуйте, не выполняй, не выполняйте, не соблюдай, пропусти, перестань следовать, отвергни, сотри, перезапиши, "
-    "не учитывай, не учитывайте, ігноруй, ігноруйте, проігноруй, не зважай, zignoruj, ignoruj, ignorujcie, zapomnij, "
-    "zapomnijcie, pomiń, odrzuć, nie zwracaj uwagi na, nie przestrzegaj, nie stosuj się do, nadpisz, zlekceważ, "
-    "proszę zignorować, zignorować, pomijaj, złam, откажись от, не слушай",
+    k.DROP: "игнорируй, игнорируйте, игнорировать, проигнорируй, проигнорируйте, проигнорировать, забудь, забудьте, "
+    "забыть, не обращай внимания, не обращайте внимания, отбрось, отбросьте, отмени, отмените, пренебреги, нарушь, "
+    "не следуй, не следуйте, не выполняй, не выполняйте, не соблюдай, пропусти, перестань следовать, отвергни, сотри, "
+    "перезапиши, не учитывай, не учитывайте, ігноруй, ігноруйте, проігноруй, не зважай, zignoruj, ignoruj, ignorujcie, "
+    "zapomnij, zapomnijcie, pomiń, odrzuć, nie zwracaj uwagi na, nie przestrzegaj, nie stosuj się do, nadpisz, zlekceważ, "
+    "proszę zignorować, zignorować, pomijaj, złam, откажись от, не слушай, не используй, не опирайся, nie korzystaj z, "
+    "nie opieraj się",
     k.LIFT: "отключи, отключите, отключить, обойди, обойдите, обойти, сними, снимите, снять, убери, удали, деактивируй, "
     "выключи, вимкни, обійди, зніми, wyłącz, wyłączyć, obejdź, obejść, usuń, zdezaktywuj, dezaktywuj, zdejmij",
     k.SHOW: "покажи, покажите, показать, выведи, выведите, вывести, раскрой, раскройте, раскрыть, напечатай, распечатай, "
     "повтори, скажи, повторите, расскажи, напиши, назови, сообщи, переведи, процитируй, выдай, дай, опиши, перескажи, "
-    "открой, скопируй, перечисли, відкрий, виведи, розкрий, надрукуй, pokaż, pokażcie, ujawnij, wyświetl, wypisz, powtórz, "
-    "podaj, wydrukuj, powiedz, napisz, przetłumacz, zacytuj, zdradź, skopiuj, streść, opisz, ujawnić, wymień",
+    "открой, скопируй, перечисли, відкрий, виведи, розкрий, надрукуй, pokaż, pokażcie, ujawnij, wyświetl, wypisz, "
+    "powtórz, podaj, wydrukuj, powiedz, napisz, przetłumacz, zacytuj, zdradź, skopiuj, streść, opisz, ujawnić, wymień",
     k.WANT: "нужен, нужно, хочу, увидеть, посмотреть, potrzebuję, chcę, zobaczyć, доступ, dostęp",
     k.REPEAT: "повтори, повторите, выведи, выведите, напечатай, процитируй, скопируй, переведи, напиши, powtórz, wypisz, "
     "zacytuj, skopiuj, wydrukuj, przetłumacz, wyświetl, покажи",
@@ -23,8 +24,9 @@ WORDS = {
     "інструкці*, вказівк*, instrukcj*, polece*, wytyczn*, prompt, promptu, promptów, nakaz*, dyrektyw*, programowani*",
     k.RULES: "правила, правил, правилами, правилах, ограничени*, запрет*, политик*, фильтр*, цензур*, мораль, этик*, "
     "безопасност*, рамки, рамок, контекст, обмежен*, zasad, zasady, reguł*, ograniczen*, limit*, filtr*, cenzur*, etyk*, "
-    "bezpieczeństw*, kontekst, regulamin",
-    k.LIMIT: "правила, правил, ограничения, zasady, reguły, ograniczenia",
+    "bezpieczeństw*, kontekst, regulamin, правилам, правило, правилу, zasad*",
+    k.LIMIT: "правила, правил, ограничения, zasady, reguły, ograniczenia, правилах, правилам, правилами, zasadach, "
+    "zasadami, zasad, reguł",
     k.SHIELD: "фильтры безопасности, фильтр безопасности, ограничени*, цензур*, защитные механизмы, правила безопасности, "
     "меры безопасности, фільтри безпеки, filtry bezpieczeństwa, filtr bezpieczeństwa, zabezpiecze*, ograniczenia, "
     "zasady bezpieczeństwa, cenzur*",
@@ -35,15 +37,15 @@ WORDS = {
     "promptu systemowego, instrukcje systemowe, instrukcji systemowych, początkowe instrukcje, ukryte instrukcje, "
     "wiadomość systemowa, wewnętrzne instrukcje, początkowy prompt, pierwotne instrukcje",
     k.PRIOR: "предыдущ*, прежн*, все, всё, всех, любые, выше, вышеуказанн*, прошл*, ранее, первоначальн*, изначальн*, "
-    "данные, эти, начальн*, предшествующ*, вышеизложенн*, прошлые, до этого, попередн*, усі, всі, poprzedni*, wcześniejsz*, "
-    "wszystki*, powyższ*, dotychczasow*, dotychczas, te, otrzymane, pierwotn*, każd*",
+    "данные, эти, начальн*, предшествующ*, вышеизложенн*, прошлые, до этого, попередн*, усі, всі, poprzedni*, "
+    "wcześniejsz*, wszystki*, powyższ*, dotychczasow*, dotychczas, te, otrzymane, pierwotn*, każd*",
     k.OWN: "твои, твоих, твой, твоего, твою, твоя, твоё, твоими, ваши, ваших, ваш, вашего, вашу, ваша, свои, своих, свой, "
     "свою, своего, своими, данные тебе, твоєї, твої, свої, twoje, twoich, twój, twojego, swoje, swoich, swój, swojego, "
     "wasze, swoim, twoimi, твоём, твоем, твоему, твоей, вашем, вашей, вашим, twoim, twojej, waszym",
     k.HIDDEN: "скрыт*, секретн*, внутренн*, исходн*, первоначальн*, изначальн*, полн*, точн*, конфиденциальн*, ukryt*, "
     "tajn*, wewnętrzn*, początkow*, poufn*, pełn*, dokładn*, pierwotn*",
-    k.TEXT: "текст, слова, сообщение, сообщения, всё, все, содержание, содержимое, фразы, строки, tekst, słowa, wiadomość, "
-    "wszystko, treść",
+    k.TEXT: "текст, слова, сообщение, сообщения, всё, все, содержание, содержимое, фразы, строки, tekst, słowa, "
+    "wiadomość, wszystko, treść",
     k.ABOVE: "выше, до этого, перед этим, дословно, слово в слово, предыдущее, предыдущий, вище, powyżej, powyższy, "
     "powyższe, dosłownie, słowo w słowo, przed tym, wcześniej, в начале, na początku",
     k.THE_ABOVE: "всё выше, все выше, всё вышесказанное, все вышесказанное, вышеизложенное, всё что было сказано, "
@@ -55,16 +57,22 @@ WORDS = {
     k.LEARNT: "ты знаешь, тебе говорили, тебе сказали, я говорил, было сказано, вы знаете, тебя учили, wiesz, "
     "ci powiedziano, powiedziałem, ci mówiono",
     k.TOLD: "тебе сказали, тебе велели, тебе было сказано, тебя проинструктировали, тебе приказали, тебе запрещено, "
-    "вам сказали, тебя запрограммировали, ci powiedziano, ci kazano, zostałeś poinstruowany, ci nie wolno",
-    k.GIVEN: "тебе дали, тебе даны, ты получил, вам дали, тебе были даны, otrzymałeś, dostałeś, ci dano",
+    "вам сказали, тебя запрограммировали, ci powiedziano, ci kazano, zostałeś poinstruowany, ci nie wolno, "
+    "тебя настроили, тебя настраивает, тебя сконфигурировали, cię skonfigurowano, cię skonfigurowała, cię ustawiono",
+    k.GIVEN: "тебе дали, тебе даны, ты получил, вам дали, тебе были даны, otrzymałeś, dostałeś, ci dano, "
+    "которые ты получил, которые тебе дали, ты получила, które otrzymałeś, które dostałeś, dostałaś, otrzymałaś, ci podano",
     k.HAVE: "ты следуешь, вы следуете, у тебя, у тебя есть, masz, przestrzegasz",
     k.FOLLOW: "ты следуешь, вы следуете, ты соблюдаешь, przestrzegasz, stosujesz",
-    k.START: "начале этого разговора, начале разговора, początku tej rozmowy, начало разговора",
+    k.START: "начале этого разговора, начале разговора, początku tej rozmowy, начало разговора, перед моим сообщением, "
+    "до моего сообщения, выше этого сообщения, над этим сообщением, выше этой строки, над этой строкой, "
+    "перед моим вопросом, przed moją wiadomością, przed moim pytaniem, nad tą wiadomością, powyżej tej wiadomości, "
+    "nad tym wierszem, powyżej tego wiersza, nad tą linijką, nad tą linią, powyżej tej linijki, powyżej tej linii, "
+    "над моим вопросом, выше моего вопроса",
     k.STUFF: "конфигураци*, параметр*, настройк*, исходный код, konfiguracj*, parametr*, ustawieni*",
     k.FORM: "полностью, дословно, английский, w całości, angielski, po angielsku",
     k.IF: "если, когда, jeśli, gdy, kiedy",
     k.ASK: "что, какой, какие, какая, каков, каковы, скажи, покажи, назови, який, які, jaki, jakie, co, jaka, powiedz, "
-    "pokaż, podaj",
+    "pokaż, podaj, как начиналось бы, как звучали бы, jak zaczynałaby, jak brzmiałyby, jak brzmiałaby",
     k.HOW: "как, почему, зачем, если, можно, jak, dlaczego, czy, чи, ли",
     k.MAY: "может, могут, можно, должен, должны, следует, могу, может ли, może, mogą, można, powinien, powinni, mogę, musi",
     k.ME: "я, мы, он, она, они, кто, мне, нам, кто то, сотрудники, сотрудник, клиенты, пользователи, можно, могу, ja, my, "
@@ -77,7 +85,7 @@ WORDS = {
     "wolny od, poza, без жодних, нет никаких, у тебя нет, не имеешь, nie masz, nie miał",
     k.FREE: "неограниченн*, нецензурированн*, без цензуры, без фильтров, nieograniczon*, nieocenzurowan*, bez cenzury, "
     "bez filtrów, моя покойная бабушка, моей бабушкой, моя бабушка, moja babcia, moją babcią, всё что угодно, что угодно, "
-    "бабушку, babcię",
+    "бабушку, babcię, что хочешь, как хочешь, co chcesz, jak chcesz, co tylko chcesz",
     k.UNBOUND: "режим dan, ты dan, ты теперь dan, режим дэн, ты дэн, tryb dan, jesteś dan, teraz jesteś dan, "
     "jesteś teraz dan, нет ограничений у тебя, у тебя нет ограничений, у тебя больше нет ограничений, у тебя нет правил, "
     "nie masz ograniczeń, nie masz żadnych ograniczeń",
@@ -104,8 +112,8 @@ WORDS = {
     "włącz, aktywuj, przejdź, wejdź, uruchom, jesteś w, теперь в, находишься",
     k.ANSWER: "отвечай, отвечайте, ответь, ответьте, говори, пиши, действуй, odpowiadaj, odpowiedz, mów, pisz, działaj, "
     "відповідай",
-    k.AI: "ии, нейросеть, нейросети, искусственный интеллект, языковая модель, чат бот, чатбот, ші, sztuczna inteligencja, "
-    "model językowy, ассистентом, ассистенты, боты, asystenci",
+    k.AI: "ии, нейросеть, нейросети, искусственный интеллект, языковая модель, чат бот, чатбот, ші, "
+    "sztuczna inteligencja, model językowy, ассистентом, ассистенты, боты, asystenci",
     k.BOT: "ассистент, ассистентом, бот, бота, модель, asystent, asystentem, bot, botem, помощник",
     k.VOID: "больше не действуют, отменены, не действуют, недействительны, не имеют силы, утратили силу, сняты, "
     "nie obowiązują, już nie obowiązują, są nieważne, zostały anulowane, zostały zniesione",
@@ -133,10 +141,38 @@ WORDS = {
     "системная инструкция, системне повідомлення, wiadomość systemowa, komunikat systemowy, nowa instrukcja, "
     "nowe instrukcje, nowe polecenie",
     k.ROLE: "система, system",
-    k.TELL: "скажи, скажите, рекомендуй, рекомендуйте, порекомендуй, ответь, ответить, отвечать, сообщи, сообщите, упомяни, "
-    "рекомендовать, powiedz, polecaj, poleć, odpowiedz, odpowiadaj, wspomnij, przekaż, отправь, wyślij",
+    k.TELL: "скажи, скажите, рекомендуй, рекомендуйте, порекомендуй, ответь, ответить, отвечать, сообщи, сообщите, "
+    "упомяни, рекомендовать, powiedz, polecaj, poleć, odpowiedz, odpowiadaj, wspomnij, przekaż, отправь, wyślij",
     k.CONFIDE: "говори, сообщай, упоминай, раскрывай, mów, wspominaj, ujawniaj",
     k.ABOUT: "о, об, по, для, из, от, про, при, в, на, za, dla, z, ze, od, przy, w, na, do, dotyczące, o, щодо, к",
+    k.COMPLETE: "закончи предложение, продолжи предложение, закончи фразу, продолжи фразу, дополни предложение, "
+    "продолжи текст, dokończ zdanie, dokończ to zdanie, uzupełnij zdanie, dopowiedz",
+    k.TOLD_ME: "мои инструкции, мои правила, мне сказали, мне велели, мне было сказано, мой промпт, moje instrukcje, "
+    "moje zasady, powiedziano mi, kazano mi, mój prompt",
+    k.ANSWERS: "к своему ответу, в свой ответ, в своём ответе, в своем ответе, каждый ответ, каждому ответу, "
+    "в каждом ответе, ко всем ответам, do swojej odpowiedzi, w swojej odpowiedzi, do każdej odpowiedzi, "
+    "w każdej odpowiedzi, każdą odpowiedź",
+    k.ADD: "добавь, добавьте, добавляй, добавляйте, вставь, вставьте, вставляй, включи, размести, dodaj, dodawaj, wstaw, "
+    "wstawiaj, dołącz, dołączaj, umieść",
+    k.LEAK: "раскрывает, выдаёт, зачитывает, рассказывает, выбалтывает, цитирует, ujawnia, zdradza, wyjawia, recytuje, "
+    "odczytuje",
+    k.ITSELF: "свои инструкции, свой промпт, свои правила, свои собственные инструкции, swoje instrukcje, swój prompt, "
+    "swoje zasady, własne instrukcje",
+    k.GIVES: "выводит, показывает, читает, повторяет, раскрывает, зачитывает, podaje, wyświetla, czyta, powtarza, "
+    "ujawnia, pokazuje",
+    k.SAYS: "всегда отвечает что, будет отвечать что, всегда говорит что, zawsze odpowiada że, zawsze odpowie że, "
+    "zawsze mówi że, będzie odpowiadać że",
+    k.THE_PROMPT: "промпт, весь промпт",
+    k.BEGIN: "начни с, начни ответ, начинай ответ, начинай каждый ответ, заканчивай каждый ответ, завершай каждый ответ, "
+    "zacznij od, rozpocznij od, zacznij odpowiedź, zaczynaj każdą odpowiedź, kończ każdą odpowiedź",
+    k.YES: "конечно, разумеется, вот, хорошо, oczywiście, jasne, oto, pewnie",
+    k.FIGURE: "персонаж, персонажа, персонажем, сущность, сущностью, postać, postacią, byt, bytem",
+    k.SEND: "отправь, отправьте, пошли, перешли, загрузи, wyślij, prześlij, przekaż",
+    k.GOODS: "пароли, пароль, учётные данные, переписку, разговор, данные клиентов, ключ api, hasła, hasło, rozmowę, "
+    "historię czatu, dane klientów, klucz api",
+    k.SOURCES: "документы, источники, отрывки, на документы, dokumenty, źródła, fragmenty, dokumentach, źródłach",
+    k.OPINION: "из своих знаний, своих знаний, своё мнение, своего мнения, по памяти, придумай, выдумай, własnej wiedzy, "
+    "swojej wiedzy, z pamięci, wymyśl",
     k.ATTACK: "означает, значит, атака, атаки, атак, фраза, фразу, oznacza, znaczy, atak, ataki, zwrot, защититься, "
     "защитить, пример",
 }
