@@ -7,6 +7,7 @@ from llmops.guards.grammar import Order
 from llmops.guards.hidden import find_hidden
 from llmops.guards.markers import find_markers, parts_prompt, poses_as_turn
 from llmops.guards.orders import DOCUMENT, QUESTION, find_order
+from llmops.guards.pictures import find_pictures
 from llmops.guards.sentences import sentences
 
 Classifier = Callable[[str], float]
@@ -22,11 +23,12 @@ def find_injection(question: str) -> list[Finding]:
 
 
 def find_passage_injection(passage: str) -> list[Finding]:
-    """Find a passage's orders to the bot, as sentences, hidden text that speaks to a reader, and template marks."""
+    """Find a passage's orders to the bot, as sentences, hidden text that speaks to a reader, pictures that carry text away,
+    and template marks."""
     spans = find_hidden(passage)
     hidden = [_finding("hidden text speaks to the assistant", span) for span in spans]
     orders = [] if hidden and _reason(_without(passage, spans), DOCUMENT) is None else _found(passage, DOCUMENT)
-    return [*hidden, *orders, *find_markers(passage)]
+    return [*hidden, *orders, *find_pictures(passage), *find_markers(passage)]
 
 
 def classified(question: str, classifier: Classifier, threshold: float) -> list[Finding]:

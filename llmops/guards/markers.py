@@ -26,11 +26,13 @@ _CLOSING = re.compile(
     r"[\w-]{0,30} ?[>＞]"
 )
 _FRAME = re.compile(
-    r"(?im)^[ \t>]*(?:[-=#*<\[~%]{2,20}|\[|<)\s*/?(?:end|begin|start|new|stop)(?: of)?[ _-](?:the |your |my |all )?"
+    r"(?im)(?:^[ \t>]*(?:[-=#*<\[~%]{2,20}|\[|<)|(?<=\s)[-=#*~%]{2,20}(?=[^-=#*~%]{4,60}[-=#*~%]{2}))\s*/?"
+    r"(?:end|begin|start|new|stop)(?: of)?[ _-](?:the |your |my |all )?"
     r"(?:(?:system|user|new|initial|original|previous|hidden|developer)[ _-]?)?"
     r"(?:prompt|instructions?|rules|input|query|question|message|session|conversation|context|ambiguity|system)"
     r"[ \w]{0,20}[-=#*>\]~%]{1,20}"
 )
+_BLOCK_END = re.compile(r"(?i)\[/ ?(?:system|sys|assistant|admin|developer|instructions?|prompt)\]")
 
 
 def find_markers(text: str) -> list[Finding]:
@@ -42,8 +44,8 @@ def find_markers(text: str) -> list[Finding]:
 
 
 def parts_prompt(text: str) -> bool:
-    """Whether a line of a text says that the prompt or the user's input begins or ends: "### END OF USER INPUT ###"."""
-    return bool(_FRAME.search(text))
+    """Whether a mark says that the prompt or the user's input begins or ends: "### END OF USER INPUT ###", "[/SYSTEM]"."""
+    return bool(_FRAME.search(text) or _BLOCK_END.search(text))
 
 
 def poses_as_turn(text: str) -> bool:
