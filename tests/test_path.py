@@ -14,7 +14,7 @@ import mlflow
 import pytest
 from conftest import HANDBOOK, ROOT
 
-from llmops.chains.release import KINDS
+from llmops.chains.release import TRAINED_HERE as KINDS
 from llmops.evaluation.statistics import paired_difference
 from llmops.tracking import evaluations, versions
 from llmops.tracking.evaluations import Evaluated
@@ -110,7 +110,7 @@ def test_every_step_is_a_finished_run_below_one_parent(client: mlflow.MlflowClie
 
 
 def test_index_adapter_releases_and_prompt_are_registered(client: mlflow.MlflowClient) -> None:
-    assert version_counts(client) == {"handbook-index": 1, "handbook-adapter": 1, "handbook": 5}
+    assert version_counts(client) == {"handbook-index": 1, "handbook-adapter": 1, "handbook-examples": 1, "handbook": 5}
     assert mlflow.genai.load_prompt("prompts:/handbook-prompt/1").template.count("{{") == 2
 
 
