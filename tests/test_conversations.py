@@ -15,6 +15,7 @@ from conftest import HANDBOOK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmops.chains.citations import without_marks
 from llmops.chains.prompt import read_prompt
 from llmops.datasets.conversations import read_conversations
 from llmops.datasets.examples import read_examples
@@ -115,8 +116,10 @@ def test_our_own_examples_are_rendered_as_the_prompt_renders_them(tmp_path: Path
     examples = read_examples(path)
     assert (found.format, found.rejected, len(found.items)) == ("examples", (), len(examples))
     for conversation, example in zip(found.items, examples, strict=True):
-        asked = prompt.message(example.question, example.context)
-        assert conversation.messages == (asked, Message("assistant", example.answer))
+        asked, answer = conversation.messages
+        assert asked == prompt.message(example.question, example.context)
+        assert without_marks(answer.content) == example.answer
+    assert sum("[" in conversation.messages[1].content for conversation in found.items) > len(examples) / 2  # they cite
 
 
 def test_text_is_learnt_as_it_is_written(tmp_path: Path) -> None:
