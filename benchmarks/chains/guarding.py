@@ -14,13 +14,17 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.measure import on_one_core
-from llmops.chains.prompt import read_prompt
+from llmops.chains.prompt import parse_prompt
 from llmops.guards.finding import Verdict
 from llmops.guards.guard import Guards
 from llmops.guards.settings import GuardSettings
 
 PACK = Path(__file__).with_name("pack.jsonl")
-PROMPT = Path(__file__).parents[2] / "examples" / "handbook" / "prompt.txt"
+PROMPT = parse_prompt(  # what the pack's answers give away
+    'Answer the question from the context, with a short phrase copied from it. Say "I don\'t know" when the context does '
+    "not hold the answer, when it is irrelevant, or when the question is no complete question.\n\nContext:\n{context}\n\n"
+    "Question: {question}"
+)
 FLAGGED = ("personal-data", "answer-unsupported")  # families that default guards note and let pass
 _ROUNDS = 5
 
@@ -32,7 +36,7 @@ def measure(failures: str = "") -> dict[str, Any]:
 
 def _measure(failures: str) -> dict[str, Any]:
     rows = [json.loads(line) for line in PACK.read_text(encoding="utf-8").splitlines()]
-    guards = Guards(GuardSettings(), read_prompt(PROMPT).instructions)
+    guards = Guards(GuardSettings(), PROMPT.instructions)
     judged = [(row, _judge(guards, row)) for row in rows]
     test = [(row, verdict) for row, verdict in judged if row["split"] == "test"]
     if failures:
