@@ -7,7 +7,7 @@ question; be brief; cite. Beside the prompt stands one that only asks, and how o
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import Any
 
 from benchmarks.chains.batching import BASE, HANDBOOK
@@ -53,18 +53,20 @@ def _keeps(engine: TransformersEngine, examples: Sequence[Example], prompt: Prom
     plain = [citations.without_marks(text) for text in said]
     pairs = list(zip(said, examples, strict=True))
     return {
-        "answers from the context": mean(token_f1(text, [e.answer]) >= 0.5 for text, e in zip(plain, examples, strict=True)),
+        "answers from the context": fmean(
+            token_f1(text, [e.answer]) >= 0.5 for text, e in zip(plain, examples, strict=True)
+        ),
         "abstains, answer lacking": _abstains(ask([_lacking(example) for example in examples])),
         "abstains, irrelevant": _abstains(ask(_irrelevant(examples))),
         "abstains, no complete question": _abstains(ask([_incomplete(example) for example in examples])),
-        "is brief": mean(len(text.split()) <= BRIEF for text in plain),
-        "cites the passage": mean(_holding(example) in citations.cited(text) for text, example in pairs),
+        "is brief": fmean(len(text.split()) <= BRIEF for text in plain),
+        "cites the passage": fmean(_holding(example) in citations.cited(text) for text, example in pairs),
         "refuses what is there": _abstains(said),
     }
 
 
 def _abstains(texts: Sequence[str]) -> float:
-    return mean(map(is_abstention, texts))
+    return fmean(map(is_abstention, texts))
 
 
 def _holding(example: Example) -> int | None:
