@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from llmops.chains.answerer import Answerer
-from llmops.chains.parts import Generator, Retrieval, Shot
+from llmops.chains.parts import Generator, Retrieval
 from llmops.chains.prompt import ABSTENTION
 from llmops.chains.release import Release
 from llmops.models.engine import Engine
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.retrieval.search import Search
-from llmops.types import Chunk, Completion, GenerationRequest, Hit, Message, Progress
+from llmops.types import Chunk, Completion, Example, GenerationRequest, Hit, Message, Progress
 
 TEMPLATE = "Context:\n{context}\n\nQuestion: {question}"
 
@@ -22,7 +22,7 @@ SERVED = Generator("gpt", "b" * 64, "unknown", 24, server="http://127.0.0.1:9/v1
 ADAPTED = replace(GENERATOR, adapter="models:/handbook-adapter/1", adapter_digest="a" * 64)
 SEARCH = Search(k=3, min_score=0.25)
 RETRIEVAL = Retrieval("models:/handbook-index/1", "c" * 64, SEARCH)
-SHOTS = (Shot("How many days?", ("Leave\nThirty days.",), "thirty"), Shot("Who won?", (), ABSTENTION))
+SHOTS = (Example("How many days?", ("Leave\nThirty days.",), "thirty"), Example("Who won?", (), ABSTENTION))
 
 
 def release(kind: str) -> Release:

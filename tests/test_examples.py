@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.chains.examples import SimilarExamples, choose_shots
-from llmops.chains.parts import Budget, Examples, Shot
+from llmops.chains.parts import Budget, Examples
 from llmops.chains.prompt import ABSTENTION, is_abstention
 from llmops.chains.release import Release
 from llmops.datasets.examples import read_examples
@@ -56,7 +56,7 @@ def test_where_no_example_abstains_all_answer() -> None:
 
 
 def test_an_example_is_shown_whole() -> None:
-    assert choose_shots(EXAMPLES, 1) == (Shot("When?", ("At nine.",), "nine"),)
+    assert choose_shots(EXAMPLES, 1) == (Example("When?", ("At nine.",), "nine"),)
 
 
 # Those most like the question

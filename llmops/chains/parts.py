@@ -9,15 +9,6 @@ CHOICES = ("static", "similar")
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A worked example shown before the question."""
-
-    question: str
-    context: tuple[str, ...]
-    answer: str
-
-
-@dataclass(frozen=True)
 class Examples:
     """The set that shots come from: "static" ones are the release's own, "similar" ones are chosen for each question.
 

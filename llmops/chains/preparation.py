@@ -9,7 +9,6 @@ from llmops.chains.chain import Chain
 from llmops.chains.context import Context, Dropped, Passage, drop_copies, fit, merge_neighbours
 from llmops.chains.examples import SimilarExamples
 from llmops.chains.history import keep_last_turns
-from llmops.chains.parts import Shot
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
 from llmops.chains.turn import Turn
@@ -18,7 +17,7 @@ from llmops.guards.guard import Guards
 from llmops.models.engine import TokenCounter
 from llmops.retrieval.passage import passage_text
 from llmops.retrieval.retriever import IndexRetriever, describe
-from llmops.types import GenerationRequest, Hit, Message, Query, Spans
+from llmops.types import Example, GenerationRequest, Hit, Message, Query, Spans
 
 
 class Preparation:
@@ -84,12 +83,12 @@ class Preparation:
         waiting = iter(found)
         return [_interleaved(list(islice(waiting, len(parts)))) for parts in searched]
 
-    def _shots(self, questions: Sequence[str]) -> list[tuple[Shot, ...]]:
+    def _shots(self, questions: Sequence[str]) -> list[tuple[Example, ...]]:
         if self._examples is None:
             return [self._release.shots for _ in questions]
         return self._examples.choose(questions)
 
-    def _ready(self, turn: Turn, hits: Sequence[Hit], shots: Sequence[Shot], spans: Spans) -> Turn:
+    def _ready(self, turn: Turn, hits: Sequence[Hit], shots: Sequence[Example], spans: Spans) -> Turn:
         """The turn with what is shown to the model and what it is asked; without it where nothing was found."""
         with spans("context", "PARSER") as span:
             before = (*self._worked(turn, shots), *self._defused(turn.history))
@@ -105,7 +104,7 @@ class Preparation:
             raise EngineError("the question, with examples and conversation, doesn't fit the model's window. Ask shorter.")
         return replace(turn, context=context, request=request)
 
-    def _worked(self, turn: Turn, shots: Sequence[Shot]) -> tuple[Message, ...]:
+    def _worked(self, turn: Turn, shots: Sequence[Example]) -> tuple[Message, ...]:
         """Examples as turns: as many first ones as have room, of similar ones the nearest last, by the question."""
         worked = [self._prompt.worked(shot.question, shot.context, shot.answer) for shot in shots]
         most, history = self._release.budget.examples, self._defused(turn.history)

@@ -5,10 +5,11 @@ from typing import Any
 
 from llmops import digests
 from llmops.chains.chain import check_chain
-from llmops.chains.parts import Abstention, Budget, ChainPrompt, Examples, Generator, Retrieval, Shot
+from llmops.chains.parts import Abstention, Budget, ChainPrompt, Examples, Generator, Retrieval
 from llmops.errors import ArtifactError, ConfigError
 from llmops.guards.settings import GUARDS, GuardSettings
 from llmops.retrieval.search import Search
+from llmops.types import Example
 
 KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter", "external", "rag+external")
 TRAINED_HERE = KINDS[:5]  # what an application has without a server elsewhere
@@ -33,7 +34,7 @@ class Release:
     template: str
     generator: Generator
     retrieval: Retrieval | None = None
-    shots: tuple[Shot, ...] = ()
+    shots: tuple[Example, ...] = ()
     code_digest: str = ""  # of the source files that answer; "" is whatever is installed
     guards: GuardSettings = GuardSettings()
     budget: Budget = Budget()
@@ -90,7 +91,7 @@ class Release:
                 **data,
                 "generator": Generator(**data["generator"]),
                 "retrieval": _retrieval(data["retrieval"]) if data["retrieval"] else None,
-                "shots": tuple(Shot(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
+                "shots": tuple(Example(s["question"], tuple(s["context"]), s["answer"]) for s in data["shots"]),
                 "guards": GuardSettings.from_dict(data["guards"]) if format > 1 else NO_GUARDS,
                 "budget": Budget(**data["budget"]) if format > 1 else Budget(history=0),
                 "examples": Examples(**examples) if examples else None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from llmops import digests, step
 from llmops.chains.chain import read_chain
 from llmops.chains.examples import choose_shots
-from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval, Shot
+from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import KINDS, TRAINED_HERE, Release
 from llmops.errors import ConfigError
@@ -156,7 +156,7 @@ class Parts:
     retrieval: Retrieval | None
     adapter: Registered | None
     examples: Examples | None
-    shots: tuple[Shot, ...]
+    shots: tuple[Example, ...]
     guards: GuardSettings
     chain: tuple[ChainPrompt, ...]
     budget: Budget

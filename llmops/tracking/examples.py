@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 
 from llmops import digests
 from llmops.datasets.examples import read_examples
-from llmops.errors import ArtifactError
 from llmops.tracking.flavor import fetch_folder, log_folder
-from llmops.tracking.versions import Registered
+from llmops.tracking.versions import Registered, check_pinned
 from llmops.types import Example
 
 FILE = "examples.jsonl"
@@ -38,6 +37,5 @@ def load_examples(uri: str, digest: str) -> list[Example]:
         ArtifactError: it can't be fetched, or isn't the one that has this digest.
     """
     folder = fetch_folder("examples", uri)
-    if (found := digests.of_folder(folder)) != digest:
-        raise ArtifactError(f"{uri} has digest {found[:12]}, the release pins {digest[:12]}. It was changed.")
+    check_pinned(uri, digests.of_folder(folder), digest)
     return read_examples(folder / FILE)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import mlflow
 
@@ -12,9 +12,9 @@ from llmops.chains.answerer import Answerer
 from llmops.chains.examples import SimilarExamples
 from llmops.chains.parts import Examples, Generator
 from llmops.chains.release import Release
-from llmops.errors import ArtifactError
 from llmops.models.adapter import read_identity
 from llmops.models.classifier import TextClassifier
+from llmops.models.engine import Engine, TokenCounter
 from llmops.models.http.counter import ByteCounter
 from llmops.models.http.engine import HttpEngine
 from llmops.models.tokenizer import base_identity
@@ -59,28 +59,23 @@ def load_answerer(release: Release) -> Answerer:
         ArtifactError: the index or adapter is missing or not the pinned one.
         WeightsError: the weights are missing or not the pinned ones.
     """
-    generator, named = release.generator, release.guards.injection_classifier
-    parts = _Parts(
-        retriever=load_retriever(release), classifier=load_classifier(named) if named else None,
-        examples=load_similar(release.examples),
+    named = release.guards.injection_classifier
+    return Answerer(
+        release, *_load_generator(release.generator), load_retriever(release), load_classifier(named) if named else None,
+        load_similar(release.examples),
     )  # fmt: skip
+
+
+def _load_generator(generator: Generator) -> tuple[Engine, TokenCounter, str | None]:
+    """The engine, what counts its tokens, and the name of the adapter on it."""
     if generator.server is not None:
-        return Answerer(release, *load_server(generator), **parts)
-    engine = load_engine(generator.base, generator.base_digest, generator.dtype)
-    adapter = None
+        return *load_server(generator), None
+    engine, adapter = load_engine(generator.base, generator.base_digest, generator.dtype), None
     if generator.adapter is not None:
         folder = fetch_folder("adapter", generator.adapter)
-        _check(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
+        versions.check_pinned(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
         adapter = engine.load_adapter(folder)
-    return Answerer(release, engine, engine.tokenizer, adapter, **parts)
-
-
-class _Parts(TypedDict):
-    """What an answerer needs beside its engine."""
-
-    retriever: IndexRetriever | None
-    classifier: TextClassifier | None
-    examples: SimilarExamples | None
+    return engine, engine.tokenizer, adapter
 
 
 @cache
@@ -143,7 +138,7 @@ def load_retriever(release: Release) -> IndexRetriever | None:
     if release.retrieval is None:
         return None
     index = load_index(release.retrieval.index)
-    _check(release.retrieval.index, index_digest(index.manifest), release.retrieval.index_digest)
+    versions.check_pinned(release.retrieval.index, index_digest(index.manifest), release.retrieval.index_digest)
     reranker = None
     if release.retrieval.reranker is not None:
         reranker = load_reranker(release.retrieval.reranker, release.retrieval.reranker_digest)
@@ -151,8 +146,3 @@ def load_retriever(release: Release) -> IndexRetriever | None:
         index=index, embedder=embedder_of(index), search=release.retrieval.search, groups=release.retrieval.groups,
         reranker=reranker,
     )  # fmt: skip
-
-
-def _check(uri: str, found: str, expected: str | None) -> None:
-    if found != expected:
-        raise ArtifactError(f"{uri} has digest {found[:12]}, the release pins {str(expected)[:12]}. It was changed.")

@@ -105,6 +105,12 @@ def pinned(name: str) -> str:
     return get_version(name).uri if name.startswith("models:/") else name
 
 
+def check_pinned(uri: str, found: str, expected: str | None) -> None:
+    """Raises ArtifactError if what a version holds has not the digest that a release pins."""
+    if found != expected:
+        raise ArtifactError(f"{uri} has digest {found[:12]}, the release pins {str(expected)[:12]}. It was changed.")
+
+
 def download(uri: str) -> Path:
     """The local folder of a model's files.
 
