@@ -90,6 +90,16 @@ def test_another_chain_or_another_rate_is_another_evaluation(given: dict[str, An
     assert len(set(keys)) == 4 and all(len(key) == len(digests.of_data({})) for key in keys)
 
 
+def test_where_auto_means_another_dtype_it_is_another_evaluation(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = set()
+    for dtype in ("float32", "bfloat16"):
+        monkeypatch.setattr("llmops.tracking.candidates.resolve_dtype", lambda _, dtype=dtype: dtype)
+        keys.add(evaluate.identity(EvaluateConfig(**{**given, "kinds": "prompt", "dtype": "auto"})))
+    assert len(keys) == 2
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [

@@ -69,9 +69,11 @@ class CandidateSettings:
         return self.kinds.split(",")
 
     def identify_parts(self, app: str) -> dict[str, str]:
-        """The digest of each part, by its name; errors as those of `find_parts`."""
-        found = {"prompt": find_prompt(self.prompt).digest, "guards": self._guards().digest}
-        found["chain"] = digests.of_data(self._chain())
+        """What decides each part, by its name; errors as those of `find_parts`."""
+        found = {
+            "prompt": find_prompt(self.prompt).digest, "guards": self._guards().digest,
+            "chain": digests.of_data(self._chain()), "dtype": resolve_dtype(self.dtype),
+        }  # fmt: skip
         found |= {name: find_weights(source).digest for name, source in self._weights().items()}
         return found | {name: version.uri + version.digest for name, version in self._versions(app).items()}
 
@@ -84,7 +86,7 @@ class CandidateSettings:
         weights = {name: find_weights(source).digest for name, source in self._weights().items()}
         versions = self._versions(app)
         prompt, prompt_uri = pin_prompt(app, self.prompt)
-        chain = {name: register_template(f"{app}-{name}", text) for name, text in self._chain().items()}
+        chain = self._chain()
         return Parts(
             app, prompt, prompt_uri,
             self._generator(weights["base"]) if "base" in weights else None,
@@ -94,7 +96,7 @@ class CandidateSettings:
             self._examples(app, examples, weights.get("shot_embedder")) if "few-shot" in self.all_kinds else None,
             choose_shots(examples, self.shots) if self.shot_choice == "static" else (),
             self._guards(),
-            tuple(ChainPrompt(name, chain[name], text) for name, text in self._chain().items()),
+            tuple(ChainPrompt(name, register_template(f"{app}-{name}", text), text) for name, text in chain.items()),
             Budget(examples=self.shot_tokens),
         )  # fmt: skip
 
@@ -162,10 +164,9 @@ class Parts:
     budget: Budget
 
     def release(self, kind: str) -> Release:
-        """Raises ConfigError if a part of this kind is missing."""
+        """The release of a kind that the settings named."""
         generator = self.external if "external" in kind else self.generator
-        if generator is None:
-            raise ConfigError(f"kind {kind!r} asks a server, and none is given. Name its address (server) and its model.")
+        assert generator is not None
         if "adapter" in kind and self.adapter is not None:
             generator = replace(generator, adapter=self.adapter.uri, adapter_digest=self.adapter.digest)
         retrieves, shows = "rag" in kind, kind == "few-shot"
