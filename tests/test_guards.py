@@ -649,6 +649,34 @@ def test_only_personal_data_from_neither_passages_nor_question_is_cut_out() -> N
     assert all("evil" not in finding.reason for finding in verdict.findings)
 
 
+@pytest.mark.parametrize(
+    ("said", "passage"),
+    [
+        ("ann@x.com", "Write to joann@x.com."),
+        ("ann@x.com", "Write to jo.ann@x.com."),
+        ("ann@x.com", "Write to ann@x.com.au."),
+        ("203.0.113.7", "It runs on 203.0.113.77."),
+        ("GB29NWBK60161331926819", "Code XGB29NWBK60161331926819."),
+        ("030 9018 2034", "Call 030 9018 20345."),
+    ],
+)
+def test_a_part_of_a_value_that_a_passage_holds_is_not_known(said: str, passage: str) -> None:
+    assert said not in GUARDED.check_output(f"It is {said}.", [passage]).text
+
+
+@pytest.mark.parametrize(
+    ("said", "passage"),
+    [
+        ("ann@x.com", "Write to <ANN@x.com>."),
+        ("203.0.113.77", "It runs on 203.0.113.77: port 80."),
+        ("GB29 NWBK 6016 1331 9268 19", "IBAN GB29NWBK60161331926819."),
+        ("+49 30 9018 2034", "Call (030) 9018-2034, Mon. to Fri."),
+    ],
+)
+def test_a_value_that_a_passage_holds_is_known_however_it_is_written(said: str, passage: str) -> None:
+    assert said in GUARDED.check_output(f"It is {said}.", [passage]).text
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 def test_secrets_are_cut_out_even_where_a_passage_holds_them(secret: str) -> None:
     verdict = guards(unsupported="off").check_output(f"Use this: {secret} today", [f"It is {secret}"])
@@ -681,6 +709,32 @@ def test_words_and_dates_are_no_secrets(text: str) -> None:
     assert find_secrets(text) == []
 
 
+NAMED_BEFORE = {  # the line that says what a value is, and what of it must not go out
+    "The password is:\nTr0ub4dor&3xyz": "3xyz",
+    "**API key:**\n\n```text\nq8Zt71LmP0aXv93KdRwe\n```": "q8Zt71LmP0aXv93KdRwe",
+    "API keys:\n- q8Zt71LmP0aXv93KdRwe": "q8Zt71LmP0aXv93KdRwe",
+    "Das Passwort lautet\nSommer-2024x": "Sommer-2024x",
+    "Phone number:\n555 1234 567": "555 1234 567",
+    "BSN:\n123456782": "123456782",
+}
+
+
+@pytest.mark.parametrize("said", NAMED_BEFORE)
+def test_a_value_on_the_line_below_its_name_is_cut_out_whole_and_streamed(said: str) -> None:
+    answer = f"Here you are.\n{said}\nThank you."
+    verdict = GUARDED.check_output(answer, [])
+    assert NAMED_BEFORE[said] not in verdict.text and verdict.action == "redact"
+    assert verdict.text.startswith("Here you are.\n") and verdict.text.endswith("\nThank you.")
+    assert streamed(GUARDED, iter(answer), [])[1] == verdict
+
+
+@pytest.mark.parametrize("line", ["Passwords:\n", "The token is\n", "Phone:\n"])
+def test_a_name_with_nothing_secret_below_it_costs_nothing(line: str) -> None:
+    answer = f"{line}Ask the people desk.\nThey know 2024."
+    assert GUARDED.check_output(answer, []) == Verdict("pass", answer)
+    assert streamed(GUARDED, iter(answer), [])[0] == [f"{line}Ask the people desk.\n", "They know 2024."]
+
+
 FILLER = ["Leave", "is", "thirty days.", "Ask", "HR!", "So", "they said:", "(see", "below)", "\n", "Dr.", "e.g.", "一二。"]
 VALUES = {**PERSONAL, **SECRETS}
 pieces_of_text = st.lists(st.sampled_from([*FILLER, *VALUES]), max_size=12)
@@ -706,6 +760,25 @@ def test_a_long_run_of_the_prompts_words_is_a_leak_however_it_is_written() -> No
         assert GUARDED.check_output(f"Sure: {said}", []).action == "block"
 
 
+LEAKED = PROMPT.partition("{")[0]
+WRITTEN = {
+    "hex in lines": "\n".join(re.findall(".{1,64}", LEAKED.encode().hex())),
+    "hex with gaps in lines": "\n".join(re.findall(".{1,48}", LEAKED.encode().hex(" "))),
+    "base64 in lines": base64.encodebytes(LEAKED.encode()).decode(),
+    "a word a line": "\n".join(LEAKED.split()),
+    "a numbered list of words": "\n".join(f"{place}. {word}" for place, word in enumerate(LEAKED.split(), start=1)),
+    "numbers between words": " ".join(f"{word} ({place})" for place, word in enumerate(LEAKED.split(), start=1)),
+}
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_leak_is_found_over_lines_whole_and_streamed(way: str) -> None:
+    answer = f"Here it is.\n{WRITTEN[way]}\nThat is all."
+    verdict = GUARDED.check_output(answer, [])
+    assert verdict.action == "block"
+    assert streamed(GUARDED, iter(answer), []) == (["Here it is.\n", REFUSAL], verdict)
+
+
 @pytest.mark.parametrize("answer", ["Answer only from the passages.", "I don't know, the passages don't hold the answer."])
 def test_a_few_words_of_the_prompt_are_no_leak(answer: str) -> None:
     assert GUARDED.check_output(answer, []).action == "pass"
@@ -725,8 +798,16 @@ def test_what_fills_the_placeholders_is_no_part_of_the_prompt() -> None:
 
 def test_a_canary_is_never_said() -> None:
     guarded = guards(canary="blue-heron-77")
-    for said in ("Blue-Heron-77", base64.b64encode(b"the word is blue-heron-77").decode()):
-        assert guarded.check_output(f"The word is {said}.", []).action == "block"
+    coded = base64.b64encode(b"the word is blue-heron-77").decode()
+    for said in ("Blue-Heron-77", "blue heron 77", "BlueHeron77", "blue\n\nheron.\n77", "b.l.u.e h.e.r.o.n 7 7", coded):
+        answer = f"The word is {said}."
+        assert guarded.check_output(answer, []).action == streamed(guarded, iter(answer), [])[1].action == "block"
+    assert guarded.check_output("The blue heron is 1 of 77 birds. A blue heron, 7 times.", []).action == "pass"
+
+
+def test_a_canary_of_marks_alone_is_found_as_it_is() -> None:
+    assert guards(canary="-=+=-=+=-").check_output("It is -=+=-=+=-.", []).action == "block"
+    assert guards(canary="-=+=-=+=-").check_output("It is thirty days.", []).action == "pass"
 
 
 # Streams
@@ -748,9 +829,9 @@ LEAK = [
     "Be brief.",
     "Be kind.",
 ]
-answers = st.lists(st.sampled_from([*FILLER, *VALUES, *LEAK, "Leave is 45 days.", "\t", "  ", "…"]), max_size=12).map(
-    " ".join
-)
+answers = st.lists(
+    st.sampled_from([*FILLER, *VALUES, *NAMED_BEFORE, *LEAK, "Leave is 45 days.", "\t", "  ", "…"]), max_size=12
+).map(" ".join)
 
 
 @given(st.text(alphabet="ab. !?\n\"')。」 \u00a0", max_size=40), st.lists(st.integers(0, 100)))

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-_MARK = re.compile(r"[ \t]*\[(\d{1,3}(?:[ \t]*,[ \t]*\d{1,3})*)\]")
-_MAY_BEGIN = re.compile(r"[ \t]*(?:\[[\d, \t]{0,24})?$")
+# A mark, with the gap before it and open brackets that what stands after it would make a mark of: "[1, [9]2]".
+_MARK = re.compile(r"([ \t]*+(?:\[[\d, \t]*+(?=\[))*+)\[(\d{1,3}(?:[ \t]*,[ \t]*\d{1,3})*)\]")
+_MAY_BEGIN = re.compile(r"[ \t]*+(?:\[[\d, \t]*+)*+$")
 """The end of a text that may go on as a mark."""
 
 
@@ -30,8 +31,7 @@ def keep_shown(text: str, shown: int) -> str:
 
     def kept(found: re.Match[str]) -> str:
         places = [place for place in _places(found) if 1 <= place <= shown]
-        gap = found[0][: found[0].index("[")]
-        return f"{gap}[{', '.join(map(str, places))}]" if places else ""
+        return f"{found[1]}[{', '.join(map(str, places))}]" if places else ""
 
     return _MARK.sub(kept, text)
 
@@ -55,7 +55,7 @@ def without_marks(text: str) -> str:
 
 
 def _places(found: re.Match[str]) -> list[int]:
-    return [int(place) for place in found[1].split(",")]
+    return [int(place) for place in found[2].split(",")]
 
 
 def _plain(text: str) -> str:

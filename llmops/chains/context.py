@@ -1,5 +1,6 @@
 """The context: retrieved passages without repetition, neighbours as one, as many as there is room for."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from llmops.documents.cutting import LINE, PARAGRAPH, SENTENCE, WORD
 from llmops.errors import EngineError
 from llmops.retrieval.passage import passage_text
 from llmops.types import Chunk, Hit
+
+_IN_A_RUN = re.compile(r"(?<=\S{20})(?=\S)")  # of characters without white space: where words aren't parted, or no words
 
 Fits = Callable[[Sequence[str]], bool]
 """Whether a prompt with these passages leaves the model room for its answer."""
@@ -80,7 +83,7 @@ def fit(passages: Sequence[Passage], fits: Fits) -> Context:
     The one that has no room is cut at the end of a sentence, and what ranks below it is dropped.
 
     Raises:
-        EngineError: there is no room for even one word.
+        EngineError: there is no room for even one word, or the first 20 characters of one.
     """
     shown: list[Passage] = []
     for place, passage in enumerate(passages):
@@ -121,19 +124,13 @@ def _join(chunks: Iterable[Chunk]) -> Chunk:
 
 
 def _cut(passage: Passage, fits: Callable[[str], bool]) -> Passage | None:
-    """The passage if it fits, else as many of its sentences, or of its words, as do; None if not one."""
+    """The passage if it fits, else as many of its sentences, or of its words and what is no word, as do; None if not one."""
     if fits(passage.text):
         return passage
-    for patterns in ((PARAGRAPH, LINE, SENTENCE), (WORD,)):
+    for patterns in ((PARAGRAPH, LINE, SENTENCE), (WORD, _IN_A_RUN)):
         matches = (match for pattern in patterns for match in pattern.finditer(passage.text, passage.lead))
         ends = sorted({match.end() for match in matches if match.end() > passage.lead})
-        most = _most([passage.text[:end].rstrip() for end in ends], fits)
-        if most is not None:
-            return replace(passage, text=most, cut=True)
+        fitting = bisect_left(ends, True, key=lambda end: not fits(passage.text[:end].rstrip()))  # what is longer has more
+        if fitting:
+            return replace(passage, text=passage.text[: ends[fitting - 1]].rstrip(), cut=True)
     return None
-
-
-def _most(shorter: Sequence[str], fits: Callable[[str], bool]) -> str | None:
-    """The last that fits, found by halving: what is longer has more tokens."""
-    fitting = bisect_left(shorter, True, key=lambda text: not fits(text))
-    return shorter[fitting - 1] if fitting else None

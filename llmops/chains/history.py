@@ -8,19 +8,16 @@ from llmops.types import Message
 Fits = Callable[[Sequence[Message]], bool]
 
 
-def keep_last_turns(messages: Iterable[Message], fits: Fits) -> tuple[Message, ...]:
-    """The last whole turns that fit together, oldest dropped first. A turn begins with the user.
-
-    Messages of other roles than user and assistant are left out: a release's instructions are its own. Several of one role
-    in a row are one message, since many chat templates refuse them.
-    """
-    turns = _alternating(message for message in messages if message.role in ("user", "assistant"))
-    starts = [place for place, message in enumerate(turns) if message.role == "user"]
-    return next((tuple(turns[start:]) for start in starts if fits(turns[start:])), ())
+def keep_last_turns(messages: Sequence[Message], fits: Fits) -> tuple[Message, ...]:
+    """The last whole turns that fit together, oldest dropped first. A turn begins with what the user says."""
+    roles = ["", *(message.role for message in messages)]
+    starts = [place for place in range(len(messages)) if roles[place] != roles[place + 1] == "user"]
+    return next((tuple(messages[start:]) for start in starts if fits(messages[start:])), ())
 
 
-def _alternating(messages: Iterable[Message]) -> list[Message]:
-    return [
+def alternating(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Several messages of one role in a row as one, since many chat templates refuse them."""
+    return tuple(
         Message(role, "\n\n".join(message.content for message in group))
         for role, group in groupby(messages, key=lambda message: message.role)
-    ]
+    )

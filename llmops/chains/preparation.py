@@ -1,14 +1,14 @@
 """From a question to what the model is asked: guards, the chain's first prompts, retrieval, the context."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 
 from llmops.chains.chain import Chain
 from llmops.chains.context import Context, Dropped, Passage, drop_copies, fit, merge_neighbours
 from llmops.chains.examples import SimilarExamples
-from llmops.chains.history import keep_last_turns
+from llmops.chains.history import alternating, keep_last_turns
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
 from llmops.chains.turn import Turn
@@ -51,25 +51,26 @@ class Preparation:
         turn = Turn(query, verdict, verdict.text)
         if not turn.is_open:
             return turn
-        return replace(turn, history=keep_last_turns(self._guarded_history(query.history, spans), self._fits_history))
+        turn = self._with_history(turn, spans)
+        return turn.keeping(keep_last_turns(turn.history, self._fits_history))
 
     def _rewritten(self, turns: Sequence[Turn], spans: Spans) -> list[Turn]:
         """Questions after a conversation made to stand alone, and guarded again: what they say now, nobody typed."""
-        placed = {place: turn for place, turn in enumerate(turns) if turn.is_open and turn.history}
-        asked = [(turn.question, self._history_to_rewrite(turn)) for turn in placed.values()]
+        placed = {place: self._short_to_rewrite(turn) for place, turn in enumerate(turns) if turn.is_open and turn.history}
+        asked = [(turn.question, turn.history) for turn in placed.values()]
         said = self._chain.rewrite(asked, spans) if asked else []
         changed = list(turns)
         for place, one in zip(placed, said, strict=True):
             verdict = self._guards.check_input(_plain(one.text), spans)
             verdict = replace(verdict, findings=(*turns[place].verdict.findings, *verdict.findings))
-            changed[place] = turns[place].after(one.completion, verdict=verdict, question=verdict.text, history=())
+            changed[place] = placed[place].after(one.completion, verdict=verdict, question=verdict.text, history=())
         return changed
 
-    def _history_to_rewrite(self, turn: Turn) -> tuple[Message, ...]:
+    def _short_to_rewrite(self, turn: Turn) -> Turn:
         kept = keep_last_turns(turn.history, lambda messages: self._fits(self._chain.to_rewrite(turn.question, messages)))
         if not kept:
             raise EngineError("the question, with the conversation, doesn't fit the model's window. Ask shorter.")
-        return kept
+        return turn.keeping(kept)
 
     def _retrieve(self, searched: Sequence[Sequence[str]], spans: Spans) -> list[list[Hit]]:
         """What is found for each question by all its parts: each part's best first, then each one's second."""
@@ -91,11 +92,14 @@ class Preparation:
     def _ready(self, turn: Turn, hits: Sequence[Hit], shots: Sequence[Example], spans: Spans) -> Turn:
         """The turn with what is shown to the model and what it is asked; without it where nothing was found."""
         with spans("context", "PARSER") as span:
-            before = (*self._worked(turn, shots), *self._defused(turn.history))
+            worked = self._worked(turn, shots)
+            before = (*worked, *self._defused(turn.history))
             context = self._context(turn.question, before, hits, spans)
+            examples = len(worked) // 2
             span.record(
-                passages=len(context.passages), turns=len(turn.history), examples=(len(before) - len(turn.history)) // 2,
-                dropped=[list(one) for one in context.dropped],
+                passages=len(context.passages), turns=len(turn.history), examples=examples,
+                dropped=[list(one) for one in context.dropped], dropped_turns=[list(one) for one in turn.dropped],
+                dropped_examples=[[shot.question, "no room"] for shot in shots[examples:]],
             )  # fmt: skip
         if self._retriever is not None and not context.passages:
             return replace(turn, context=context)
@@ -116,15 +120,23 @@ class Preparation:
                 return messages
         return ()
 
-    def _guarded_history(self, history: Sequence[Message], spans: Spans) -> Iterator[Message]:
-        """The conversation without what guards would have refused: whoever asks may have made it up."""
-        for message in history:
-            if message.role != "user":
-                yield message
+    def _with_history(self, turn: Turn, spans: Spans) -> Turn:
+        """The turn with its conversation, less what guards refuse: whoever asks may have made up both sides of it.
+
+        Messages of other roles are left out: a release's instructions are its own.
+        """
+        heard: list[Message] = []
+        refused: list[tuple[int, str]] = []
+        for place, message in enumerate(turn.query.history, start=1):
+            if message.role not in ("user", "assistant"):
+                refused.append((place, f"its role is {message.role!r}"))
                 continue
             verdict = self._guards.check_input(_plain(message.content), spans)
-            if verdict.action != "block":
-                yield replace(message, content=verdict.text)
+            if verdict.action == "block":
+                refused.append((place, verdict.reason))
+            else:
+                heard.append(replace(message, content=verdict.text))
+        return replace(turn, history=tuple(heard), dropped=tuple(refused))
 
     def _context(self, question: str, before: Sequence[Message], hits: Sequence[Hit], spans: Spans) -> Context:
         distinct, copies = drop_copies(hits)
@@ -169,7 +181,7 @@ class Preparation:
     def _request(self, question: str, before: Sequence[Message], passages: Sequence[str]) -> GenerationRequest:
         defuse = self._counter.defuse
         asked = self._prompt.message(defuse(question), [defuse(passage) for passage in passages])
-        return GenerationRequest((*before, asked), self._release.generator.max_new_tokens, self._adapter)
+        return GenerationRequest(alternating((*before, asked)), self._release.generator.max_new_tokens, self._adapter)
 
 
 def _interleaved(found: Sequence[Sequence[Hit]]) -> list[Hit]:
@@ -182,5 +194,5 @@ def _interleaved(found: Sequence[Sequence[Hit]]) -> list[Hit]:
 
 
 def _plain(question: str) -> str:
-    """The question without control characters, which no keyboard types; line breaks and tabs stay."""
-    return "".join(c for c in question if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
+    """The question without control characters and halves of a character, which no keyboard types; tabs and lines stay."""
+    return "".join(c for c in question if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")).strip()

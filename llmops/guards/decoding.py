@@ -11,13 +11,16 @@ _MOST_CHARS, _MOST_PARTS, _DEPTH = 20_000, 40, 2  # decoded of one text; a code 
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{12,}={0,2}(?![A-Za-z0-9+/=_-])")
 _BASE32 = re.compile(r"(?<![A-Z2-7])[A-Z2-7]{16,}={0,6}")
-_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[ :,-]?[0-9A-Fa-f]{2}){7,}(?![0-9A-Za-z])")
+_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[\s:,-]{0,2}[0-9A-Fa-f]{2}){7,}(?![0-9A-Za-z])")
 _BITS = re.compile(r"(?<!\d)[01]{8}(?:[ ,]?[01]{8}){3,}(?!\d)")
 _CODES = re.compile(r"(?<!\d)\d{2,3}(?:[ ,;]{1,2}\d{2,3}){7,}(?!\d)")
 _MORSE = re.compile(r"[.\-−–·•]{1,5}(?:[ /|]{1,3}[.\-−–·•]{1,5}){7,}")
 _ASCII85 = re.compile(r"<~[!-uz\s]{10,}~>")
 _ESCAPES = re.compile(r"\\u\{?([0-9a-fA-F]{4})\}?|\\x([0-9a-fA-F]{2})|(?<![0-9A-Za-z])0x([0-9a-fA-F]{2})[ ,]?")
 _QUOTED = re.compile(r"(?:=[0-9A-F]{2}){4,}")
+_WRAPPED = re.compile(r"(?m)(?<=[A-Za-z0-9+/_-]{16})\r?\n(?=[A-Za-z0-9+/_-]++={0,2}[ \t\r]*$)")  # base64 in lines
+_CODE_LAST = re.compile(r"(?:(?<!\S)[A-Za-z0-9+/_-]{20,}={0,2}|(?:[0-9A-Fa-f]{2}[\s:,-]{1,2}){7}[0-9A-Fa-f]{2})\Z")
+_LONGEST_LINE = 200  # characters of a code
 _READABLE = re.compile(r"[^\W\d_]{3}")
 _LETTERS = (
     "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-.. m-- n-. o--- p.--. q--.- r.-. s... t- u..- v...-"
@@ -43,6 +46,11 @@ def decoded(text: str) -> list[str]:
     return found
 
 
+def ends_in_code(text: str) -> bool:
+    """Whether a text ends in base64 or hexadecimal, which may go on in the next line."""
+    return bool(_CODE_LAST.search(text.rstrip()[-_LONGEST_LINE:]))
+
+
 def _is_readable(text: str) -> bool:
     printable = sum(character.isprintable() or character.isspace() for character in text)
     return printable >= 0.9 * len(text) and bool(_READABLE.search(text))
@@ -57,6 +65,11 @@ def _parts(text: str) -> Iterator[str]:
     unescaped = _QUOTED.sub(lambda run: _utf8(bytes.fromhex(run[0].replace("=", ""))), unescaped)
     if unescaped != text:
         yield unescaped
+    for source in dict.fromkeys((text, _WRAPPED.sub("", text))):
+        yield from _codes(source)
+
+
+def _codes(text: str) -> Iterator[str]:
     for pattern, decode in _DECODERS:
         for match in pattern.finditer(text):
             try:

@@ -5,11 +5,12 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cache
 
 from llmops.errors import ConfigError
+from llmops.guards import personal, secrets
 from llmops.guards.check import Find, Guard, blocks, moved, record
 from llmops.guards.finding import Finding, Verdict, verdict_on
 from llmops.guards.injection import Classifier, classified, find_injection, find_passage_injection
 from llmops.guards.leak import Leak
-from llmops.guards.personal import find_personal_data, is_known, known_values
+from llmops.guards.personal import find_personal_data, is_known
 from llmops.guards.secrets import find_secrets
 from llmops.guards.sentences import arriving
 from llmops.guards.settings import GuardSettings
@@ -34,6 +35,12 @@ class Guards:
         self._classifier = classifier
         self._leak = Leak(system_prompt, settings.leaked_words, settings.canary)
         self._personal = _personal_finder(settings.personal_data_finder)
+        under_way = {
+            "leaked_prompt": self._leak.is_open,
+            "answer_secrets": secrets.ends_in_name,
+            "answer_personal_data": personal.ends_in_name,
+        }
+        self._under_way = [is_open for name, is_open in under_way.items() if getattr(settings, name) != "off"]
 
     def check_input(self, question: str, spans: Spans = no_spans) -> Verdict:
         """Check a question before anything is retrieved for it. The first guard that blocks is the last that runs."""
@@ -104,23 +111,23 @@ class Guards:
         return [guard for guard in guards if guard.action != "off"]
 
     def _output_guards(self, passages: Sequence[str], own: str) -> list[Guard]:
-        known = cache(lambda: known_values([own, *passages]))
+        known = [own, *passages]
         evidence = cache(lambda: evidence_in(passages))
         finders: dict[str, Find] = {
-            "leaked_prompt": lambda part: self._leak.find(part, [own, *passages]),
+            "leaked_prompt": lambda part: self._leak.find(part, known),
             "answer_secrets": find_secrets,
-            "answer_personal_data": lambda part: [f for f in self._personal(part) if not is_known(f, part, known())],
+            "answer_personal_data": lambda part: [f for f in self._personal(part) if not is_known(f, part, known)],
         }
         if passages:  # without them there is nothing to compare with
             finders["unsupported"] = lambda part: find_unsupported(part, evidence(), self.settings.min_support)
         return self._on(finders)
 
     def _parts(self, pieces: Iterable[str]) -> Iterator[str]:
-        """Sentences, those put together in which a leak of the prompt may be under way."""
+        """Sentences, those put together of which one alone may not show what is under way: a leak, a name and its secret."""
         held = ""
         for sentence in arriving(pieces):
             held += sentence
-            if self.settings.leaked_prompt == "off" or not self._leak.is_open(held):
+            if not any(is_open(held) for is_open in self._under_way):
                 yield held
                 held = ""
         if held:

@@ -11,6 +11,8 @@ from llmops.guards.finding import Finding
 _NEAR = 40  # characters before a number in which the word that tells what it is must stand
 _PHONE_DIGITS = range(7, 16)  # E.164
 _NATIONAL_DIGITS = 9  # the last ones, which a number has with and without its country code
+_GAP = r"[\W_]{0,3}"  # between characters of a value that is written in another way
+_COLON_LAST = re.compile(r"[:：][\s\"'`*•-]{0,16}\Z")
 _DATE = re.compile(r"(?:19|20)\d\d[-./ ]\d\d?[-./ ]\d\d?|\d\d?[-./ ]\d\d?[-./ ](?:19|20)?\d\d\b")
 
 
@@ -95,6 +97,7 @@ _KINDS = (
 )  # fmt: skip
 _BLANK = "\n"
 _BARE = ("ip address", "phone", "email")  # whose marks are part of them
+_WORDS = [kind.words for kind in _KINDS if kind.words is not None]
 
 
 def find_personal_data(text: str) -> list[Finding]:
@@ -125,12 +128,23 @@ def _is_of(kind: _Kind, text: str, match: re.Match[str]) -> bool:
     return kind.check(value)
 
 
-def known_values(texts: Sequence[str]) -> str:
-    """Texts as `is_known` compares with: letters and digits, without gaps and marks."""
-    return "\0".join("".join(character for character in text.casefold() if character.isalnum()) for text in texts)
+def ends_in_name(text: str) -> bool:
+    """Whether a text ends in a word such as "phone" and a colon, so that the number may stand on the next line."""
+    near = max(0, len(text) - _NEAR)
+    return bool(_COLON_LAST.search(text, near)) and any(words.search(text, near) for words in _WORDS)
 
 
-def is_known(finding: Finding, text: str, known: str) -> bool:
-    """Whether what was found in `text` stands in the texts that `known` was made of, whatever its gaps and country code."""
-    value = known_values([text[finding.start : finding.end]])
-    return (value[-_NATIONAL_DIGITS:] if finding.kind == "phone" else value) in known
+def is_known(finding: Finding, text: str, known: Sequence[str]) -> bool:
+    """Whether what was found in `text` stands, whole, in one of the known texts, whatever its gaps and country code."""
+    pattern = re.compile(_written(finding.kind, text[finding.start : finding.end]), re.IGNORECASE)
+    return any(pattern.search(other) for other in known)
+
+
+def _written(kind: str, value: str) -> str:
+    """A pattern of a value as other texts may write it; a part of a longer one is another."""
+    if kind in ("email", "ip address"):
+        return rf"(?<![\w.+%-]){re.escape(value)}(?![\w@-]|[.:]\w)"
+    characters = [character for character in value if character.isalnum()]
+    if kind == "phone":
+        return _GAP.join(characters[-_NATIONAL_DIGITS:]) + r"(?![^\W_])"
+    return rf"(?<![^\W_]){_GAP.join(characters)}(?![^\W_])"

@@ -25,15 +25,19 @@ _FORMS = {
 }
 _KNOWN = {kind: re.compile(form) for kind, form in _FORMS.items()}
 _NAMES = re.compile(r"(?i)key|token|secret|password|passwd")  # a name of a secret, not one
-_CALLED = re.compile(
+_CALL = (  # what is called a secret, as far as the secret
     r"(?i)(?<![^\W\d_])(?:api|access|secret|private|auth|bearer|session|client|encryption|master|license|signing|account"
     r"|refresh|admin|root|db|wi-?fi|user)?[ _-]?"
     r"(?:(?P<key>key|token|secret|credentials?|schlüssel|clave|clé|chiave|chave|sleutel|ключ|токен|密钥|密鑰|令牌"
     r"|キー|トークン)"
     r"|(?P<password>password|passwd|passphrase|passcode|pwd|pass|pw|passwort|kennwort|contraseña|mot de passe|senha"
     r"|wachtwoord|пароль|hasło|密码|密碼|パスワード))(?:s|es)?(?![^\W\d_])[^\n.;]{0,40}?"
-    r"(?:[:=]|\bis\b|\bare\b|\bist\b|\best\b|\bes\b|\blautet\b|是|は|为)[\s\"'`*]{0,4}(?P<value>[^\s\"'`,;<>()&]{8,200})"
+    r"(?:[:=]|\bis\b|\bare\b|\bist\b|\best\b|\bes\b|\blautet\b|是|は|为)"
+    r"(?:```[a-z]{1,12}\n|[\s\"'`*•-]){0,16}"
 )
+_CALLED = re.compile(_CALL + r"(?P<value>(?:[^\s\"'`,;<>()&]|&(?!\w+=)){8,200})")
+_NAMED_LAST = re.compile(_CALL + r"\Z")
+_LONGEST_CALL = 200  # characters
 
 
 def find_secrets(text: str) -> list[Finding]:
@@ -47,6 +51,11 @@ def find_secrets(text: str) -> list[Finding]:
             found.append(Finding(kind, kind, start, stop, f"[{kind}]"))
             end = stop
     return found
+
+
+def ends_in_name(text: str) -> bool:
+    """Whether a text ends where something is called a secret, so that the secret may stand on the next line."""
+    return bool(_NAMED_LAST.search(text, max(0, len(text) - _LONGEST_CALL)))
 
 
 def _called(match: re.Match[str]) -> tuple[str, tuple[int, int]]:

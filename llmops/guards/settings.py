@@ -25,6 +25,7 @@ class GuardSettings:
 
     injection: str = "block"  # the question gives the bot orders
     injection_classifier: str = ""  # name of a text classification model; "" is none
+    injection_classifier_digest: str = ""  # of its weights, which a release pins; "" is whatever has the name
     injection_threshold: float = 0.9  # classifier scores from here on are injections
     too_long: str = "block"
     max_question_chars: int = 4000

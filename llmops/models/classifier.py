@@ -3,30 +3,42 @@
 from typing import Any
 
 from llmops.errors import WeightsError
+from llmops.models.tokenizer import load_tokenizer, read_window
 from llmops.models.weights import Weights
+
+_BATCH = 16  # windows
 
 
 class TextClassifier:
     """Scores a text, in [0, 1], by a sequence classification model of two classes; the second is what is looked for.
+
+    A text longer than the model's window is read in windows that overlap by a quarter, and has the highest of their scores.
 
     Raises:
         WeightsError: the model has other than two classes.
     """
 
     def __init__(self, weights: Weights) -> None:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
-        self._tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+        self._tokenizer = load_tokenizer(weights, chat=False)
         self._model: Any = AutoModelForSequenceClassification.from_pretrained(weights.folder).eval()
         labels = self._model.config.num_labels
         if labels != 2:
             raise WeightsError(
                 f"{weights.source!r} tells {labels} classes apart, expected 2: harmless and not. Take another."
             )
+        self._window = min(self._tokenizer.model_max_length, read_window(weights))
 
     def __call__(self, text: str) -> float:
         import torch
 
-        inputs = self._tokenizer(text, truncation=True, return_tensors="pt")
+        windows = self._tokenizer(
+            text, truncation=True, max_length=self._window, stride=self._window // 4, return_overflowing_tokens=True,
+            padding=True, return_tensors="pt",
+        )  # fmt: skip
+        windows.pop("overflow_to_sample_mapping")
+        parts = zip(*(values.split(_BATCH) for values in windows.values()), strict=True)
         with torch.inference_mode():
-            return float(self._model(**inputs).logits[0].softmax(-1)[1])
+            logits = [self._model(**dict(zip(windows, part, strict=True))).logits for part in parts]
+        return float(torch.cat(logits).softmax(-1)[:, 1].max())
