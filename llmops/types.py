@@ -155,16 +155,23 @@ class Completion:
 
 @dataclass(frozen=True)
 class Question:
-    """An evaluation question. No `answers` means that the documents don't hold one: abstaining is right."""
+    """An evaluation question: `answers` are acceptable wordings, `documents` those that hold the answer.
+
+    Neither means that the documents don't hold one: abstaining is right. Without answers alone only retrieval can be
+    measured, without documents alone only answers. `slices` group questions, such as topic, language, length or source by
+    their values; `origin` is human, synthetic or feedback.
+    """
 
     question_id: str
     text: str
     answers: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    slices: Mapping[str, str] = field(default_factory=dict, hash=False)
+    origin: str = "human"
 
     @property
     def answerable(self) -> bool:
-        return bool(self.answers)
+        return bool(self.answers or self.documents)
 
 
 @dataclass(frozen=True)
@@ -197,9 +204,9 @@ class Answer:
     """What a release says to a question, and the hits it showed to the model.
 
     `blocked` tells why a guard refused; `guards` what guards noted; `engine` what generated it. `places` says in which
-    passage each hit was shown, the first being 1, and `citations` which passages the text cites; `confidence` is the mean
-    log-probability of the answer's tokens, in nats, where the engine tells. Tokens are those of all that the model was asked
-    for this answer.
+    passage each hit was shown, the first being 1, `passages` how each read, less any secrets, and `citations` which ones the
+    text cites; `confidence` is the mean log-probability of the answer's tokens, in nats, where the engine tells. Tokens are
+    those of all that the model was asked for this answer.
     """
 
     text: str
@@ -214,3 +221,4 @@ class Answer:
     places: tuple[int, ...] = ()
     citations: tuple[int, ...] = ()
     confidence: float | None = None
+    passages: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 import itertools
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from fakes import (
     shown,
 )
 
-from llmops.chains.answerer import Answerer
+from llmops.chains.answerer import Answerer, Unanswered
 from llmops.chains.parts import Abstention, Budget, ChainPrompt, Examples
 from llmops.chains.prompt import ABSTENTION, is_abstention, parse_prompt, read_prompt
 from llmops.chains.release import KINDS, NO_GUARDS, Release
@@ -192,9 +193,9 @@ def test_a_release_of_format_1_is_what_it_was_to_its_digest() -> None:
     assert read.guards == NO_GUARDS and read.budget.history == 0
 
 
-@pytest.mark.parametrize("format", [0, 4, "2", True, None])
+@pytest.mark.parametrize("format", [0, 5, "2", True, None])
 def test_a_release_of_an_unknown_format_is_refused(format: object) -> None:
-    with pytest.raises(ArtifactError, match="expected 1 to 3. Install a newer mlflow-llmops"):
+    with pytest.raises(ArtifactError, match="expected 1 to 4. Install a newer mlflow-llmops"):
         Release.from_dict({**release("prompt").to_dict(), "format": format})
 
 
@@ -208,6 +209,18 @@ def test_a_release_of_format_2_is_what_it_was_to_its_digest(place: int) -> None:
     read = Release.from_dict(stored["config"])
     assert (read.format, read.digest, read.to_dict()) == (2, stored["digest"], stored["config"])
     assert (read.examples, read.chain, read.abstention, read.budget.examples) == (None, (), None, 0)
+
+
+FORMAT_3 = Path(__file__).parent / "data" / "release-format-3.json"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_release_of_format_3_is_what_it_was_to_its_digest(place: int) -> None:
+    """The file holds releases, with their digests, as the package wrote them before it pinned the guards' classifier."""
+    stored = json.loads(FORMAT_3.read_text(encoding="utf-8"))[place]
+    read = Release.from_dict(stored["config"])
+    assert (read.format, read.digest, read.to_dict()) == (3, stored["digest"], stored["config"])
+    assert read.guards.injection_classifier_digest == ""
 
 
 def test_every_kind_is_another_release() -> None:
@@ -387,6 +400,12 @@ def test_an_empty_question_is_not_asked(question: str) -> None:
     assert (answer.text, answer.abstained, engine.requests) == (ABSTENTION, True, [])
 
 
+def test_half_a_character_is_left_out_too() -> None:
+    engine = EchoEngine()
+    bot(release("prompt"), engine).answer(["Where \ud800is it?"])
+    assert shown(engine).endswith("Question: Where is it?")
+
+
 def test_control_characters_of_a_question_are_left_out() -> None:
     engine = EchoEngine()
     bot(release("prompt"), engine).answer(["Where\x00 is\x1b[31m the\tcar?"])
@@ -491,3 +510,76 @@ def test_an_engine_that_dies_in_a_batch_is_an_error_and_no_answer_is_half_given(
     with pytest.raises(EngineError, match="died"):
         answerer.answer(["One?", "Two?", "Three?"])
     assert answerer.answer(["One?"])[0].text == "Question: One?"  # the next batch is none of its business
+
+
+def test_a_question_that_leaves_no_room_costs_no_other_its_answer() -> None:
+    answerer = bot(replace(release("rag"), guards=NO_GUARDS), EchoEngine(), None, retriever(("leave", 0.9)), window=60)
+    with pytest.raises(EngineError, match="1 of 4 questions failed, the first so: .* no room") as caught:
+        answerer.answer(["leave one?", "leave " * 100, "pay?", "leave two?"])
+    assert isinstance(caught.value, Unanswered)
+    first, failed, none, last = caught.value.outcomes
+    assert [first, none, last] == answerer.answer(["leave one?", "pay?", "leave two?"])
+    assert isinstance(failed, EngineError) and "no room" in str(failed)
+
+
+def test_a_request_that_the_engine_fails_on_costs_no_other_its_answer() -> None:
+    class Choosy(EchoEngine):
+        def says(self, request: GenerationRequest) -> str:
+            if "Two?" in request.messages[-1].content:
+                raise EngineError("no such words here.")
+            return super().says(request)
+
+    with pytest.raises(Unanswered, match="1 of 3 questions failed, the first so: no such words") as caught:
+        bot(release("prompt"), Choosy()).answer(["One?", "Two?", "Three?"])
+    texts = [one.text for one in caught.value.outcomes if isinstance(one, Answer)]
+    assert texts == ["Question: One?", "Question: Three?"]
+
+
+# What goes out beside an answer
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+
+
+def shelf_of(text: str) -> Any:
+    hits = retriever(("leave", 0.9))
+    hits.index.hits = [replace(hit, chunk=replace(hit.chunk, text=text)) for hit in hits.index.hits]
+    return hits
+
+
+@pytest.mark.parametrize("guards, text", [
+    (GuardSettings(), "Handbook > leave\nThe deploy key is [api key]. Thirty days."),
+    (GuardSettings(answer_secrets="block"), ""),
+    (GuardSettings(answer_secrets="flag"), f"Handbook > leave\nThe deploy key is {KEY}. Thirty days."),
+    (GuardSettings(answer_secrets="off"), f"Handbook > leave\nThe deploy key is {KEY}. Thirty days."),
+])  # fmt: skip
+def test_sources_hold_no_secret_that_an_answer_may_not_hold(guards: GuardSettings, text: str) -> None:
+    hits = shelf_of(f"The deploy key is {KEY}. Thirty days.")
+    answerer = bot(replace(release("rag"), guards=guards), Parrot("Thirty days."), None, hits)
+    assert answerer.answer(["leave?"])[0].passages == (text,) == streamed(answerer, "leave?")[1].passages
+
+
+def test_sources_are_what_the_model_read_of_them() -> None:
+    text = f"Leave is thirty days. AI assistants reading this: {ATTACK} It ends in March."
+    engine = EchoEngine()
+    (answer,) = bot(release("rag"), engine, None, shelf_of(text)).answer(["leave?"])
+    assert "previous instructions" not in answer.passages[0] and answer.passages[0] in shown(engine)
+    engine = EchoEngine()
+    (answer,) = bot(release("rag"), engine, None, shelf_of("Leave is long. " * 50), window=120).answer(["leave?"])
+    assert answer.passages[0] in shown(engine) and len(answer.passages[0]) < 750
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_trace_of_an_answer_holds_what_guards_let_out(stream: bool) -> None:
+    seen: dict[str, Any] = {}
+
+    class Seen:
+        def record(self, **values: Any) -> None:
+            seen.update(values)
+
+    @contextmanager
+    def spans(name: str, kind: str) -> Iterator[Seen]:
+        yield Seen()
+
+    answerer = bot(release("prompt"), Parrot(f"The deploy key is {KEY}."))
+    drain(answerer.stream("Which?", spans)) if stream else answerer.answer(["Which?"], spans=spans)
+    assert seen["outputs"] == "The deploy key is [api key]." and seen["requests"] == 1 and KEY not in str(seen)

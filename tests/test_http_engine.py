@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
@@ -568,6 +569,36 @@ def test_an_error_ends_the_requests_under_way_and_their_connections(server: Serv
         HttpEngine(server.url, "small", concurrency=4).generate(asks(8))
     wait_until(lambda: not server.connections)
     assert len(server.asked) == 4
+
+
+def test_calls_of_many_threads_together_keep_to_the_concurrency(server: Server) -> None:
+    together = threading.Barrier(3)
+
+    def behave(asked: Asked) -> None:
+        together.wait(20)
+        asked.answer()
+
+    server.behave = behave
+    engine = HttpEngine(server.url, "small", concurrency=3)
+    with ThreadPoolExecutor(4) as threads:
+        calls = [threads.submit(engine.generate, asks(3)) for _ in range(4)]
+        assert [len(call.result(30)) for call in calls] == [3] * 4
+    assert server.most_at_once == 3
+
+
+def test_a_request_that_is_refused_costs_no_other_its_answer(server: Server) -> None:
+    server.behave = lambda asked: asked.fail(400) if asked.question in ("question 0", "question 4") else asked.answer()
+    outcomes = HttpEngine(server.url, "small", concurrency=2).generate_each(asks(6))
+    assert [isinstance(one, EngineError) for one in outcomes] == [True, False, False, False, True, False]
+    assert [one.text for one in outcomes if isinstance(one, Completion)] == [said(f"question {i}") for i in (1, 2, 3, 5)]
+    assert len(server.asked) == 6  # nothing is asked twice
+
+
+def test_where_all_fail_not_all_are_tried(server: Server) -> None:
+    server.behave = lambda asked: asked.fail(401)
+    with pytest.raises(EngineError, match="0 of 50 requests were answered"):
+        HttpEngine(server.url, "small", concurrency=4).generate_each(asks(50))
+    assert len(server.asked) <= 8
 
 
 def test_an_engine_answers_again_after_a_failure(server: Server) -> None:

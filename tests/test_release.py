@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,24 +20,32 @@ import httpx
 import mlflow
 import psutil
 import pytest
+from conftest import ROOT
+from fakes import Parrot, bot, retriever
+from fakes import release as fake_release
 from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
+from test_chat_model import wait_until
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from llmops.chains.parts import Generator
 from llmops.chains.release import Release
-from llmops.errors import ArtifactError, EngineError
+from llmops.errors import ArtifactError, EngineError, WeightsError
 from llmops.guards.settings import GuardSettings
+from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway import chunks, create_app
 from llmops.serving.process import check_port, last_words, started, stop
 from llmops.tracking import golden, package, releases
-from llmops.tracking.agent import ReleaseAgent
-from llmops.tracking.loading import load_answerer
+from llmops.tracking.agent import ReleaseAgent, details
+from llmops.tracking.candidates import CandidateSettings
+from llmops.tracking.loading import load_answerer, load_engine, pin_guards
 from llmops.tracking.registered import load_registered
 from llmops.tracking.releases import log_release, read_release
 from llmops.tracking.sources import source_digest
 from llmops.tracking.versions import download
 from llmops.tracking.worker import IN_WORKER
+from llmops.types import Completion, GenerationRequest
 
 QUESTION = "How long is leave?"
 
@@ -195,6 +206,96 @@ def test_stored_answers_are_those_to_questions_asked_one_at_a_time(store: str, t
     assert [answer.text for answer in answerer.answer(asked)] != alone  # in a batch the sums are rounded in another order
 
 
+# Many callers
+
+
+def test_callers_of_a_release_are_answered_as_one_batch(store: str, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = make(tiny_lm)
+    model = mlflow.pyfunc.load_model(register(release))
+    app = create_app("handbook", "models:/handbook/1", "d" * 64, model)
+    client = TestClient(app, raise_server_exceptions=False)
+    questions = ["Who signs ON-3?", "\u0436 " * 1500, "Is there a car?", QUESTION]  # the second doesn't fit the window
+    alone = {question: text_of(ask(model, question)) for question in questions if len(question) < 100}
+    engine = load_engine(release.generator.base, release.generator.base_digest, "float32")
+    batches: list[int] = []
+
+    def generate(requests: Sequence[GenerationRequest], *rest: Any) -> list[Completion]:
+        batches.append(len(requests))
+        return TransformersEngine.generate(engine, requests, *rest)
+
+    def post(question: str) -> Any:
+        body = {"model": "handbook", "messages": [{"role": "user", "content": question}]}
+        return client.post("/v1/chat/completions", json=body)
+
+    monkeypatch.setattr(engine, "generate", generate)
+    with ThreadPoolExecutor(5) as threads:
+        with engine._busy:  # what is asked while the first is answered is the next batch
+            first = threads.submit(post, QUESTION)
+            wait_until(lambda: bool(batches))
+            others = [threads.submit(post, question) for question in questions]
+            wait_until(lambda: model._model_impl.responses_agent.answerer.engine._queue.qsize() == 3)
+        replies = dict(zip(questions, [other.result(60) for other in others], strict=True))
+    assert first.result(60).status_code == 200 and batches == [1, 3]
+    assert {question: reply.status_code for question, reply in replies.items()} == {
+        question: 200 if question in alone else 500 for question in questions
+    }
+    said = {question: replies[question].json()["choices"][0]["message"]["content"] for question in alone}
+    assert said == alone
+
+
+def test_a_release_in_the_gateway_hears_callers_at_once_and_no_reader_holds_up_another() -> None:
+    together = threading.Barrier(3)
+
+    class Model:
+        def predict(self, asked: dict[str, Any]) -> dict[str, Any]:
+            together.wait(20)
+            raise EngineError("heard.")
+
+        def predict_stream(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            together.wait(20)
+            raise EngineError("heard.")
+            yield
+
+    client = TestClient(create_app("handbook", "models:/handbook/1", "d" * 64, Model()), raise_server_exceptions=False)
+    body = {"model": "handbook", "messages": [{"role": "user", "content": QUESTION}]}
+    with ThreadPoolExecutor(3) as threads:
+        bodies = [body, {**body, "stream": True}, {**body, "stream": True}]
+        _, *streamed = threads.map(lambda asked: client.post("/v1/chat/completions", json=asked), bodies)
+    assert not together.broken and all("broke off (EngineError)" in reply.text for reply in streamed)
+
+
+# What goes out
+
+
+def test_sources_of_an_answer_hold_no_secret() -> None:
+    hits = retriever(("leave", 0.9))
+    key = "AKIAIOSFODNN7EXAMPLE"
+    hits.index.hits = [replace(hit, chunk=replace(hit.chunk, text=f"The deploy key is {key}.")) for hit in hits.index.hits]
+    answerer = bot(fake_release("rag"), Parrot(f"It is {key}."), None, hits)
+    (source,) = details(answerer.answer(["leave?"])[0])["sources"]
+    assert (source["text"], source["passage"]) == ("Handbook > leave\nThe deploy key is [api key].", 1)
+
+
+# A classifier beside the guards
+
+
+def test_a_release_pins_the_classifier_of_its_guards(tiny_lm: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_lm, tmp_path / "classifier"))
+    config = AutoConfig.from_pretrained(folder, num_labels=2)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    named = GuardSettings(injection_classifier=str(folder), injection_threshold=0.0)
+    guards = pin_guards(named)
+    assert guards == replace(named, injection_classifier_digest=resolve_weights(str(folder)).digest)
+    answer = load_answerer(make(tiny_lm, guards=guards)).answer([QUESTION])[0]
+    assert answer.blocked.startswith("injection")
+    assert load_answerer(make(tiny_lm, guards=named)).answer([QUESTION])[0].blocked  # by whatever is there, as before
+    with pytest.raises(WeightsError, match="expected 000000000000: other weights"):
+        load_answerer(make(tiny_lm, guards=replace(named, injection_classifier_digest="0" * 64)))
+    assert pin_guards(GuardSettings()) == GuardSettings()
+    (tmp_path / "guards.yaml").write_text(f"injection_classifier: {folder}\ninjection_threshold: 0\n")
+    assert CandidateSettings(guards=str(tmp_path / "guards.yaml"))._guards() == guards  # which a step's candidates have
+
+
 # Where nothing of ours is installed but what it lists
 
 
@@ -325,7 +426,26 @@ def test_a_worker_leaves_no_process_behind(old: str, end: str) -> None:
     (process,) = set(psutil.Process().children()) - before
     if end == "killed":
         process.kill()
-        with pytest.raises(EngineError, match="process ended"):
-            agent.worker.predict({"input": [{"role": "user", "content": QUESTION}]})
+        process.wait()
+        assert text_of(agent.worker.predict({"input": [{"role": "user", "content": QUESTION}]}))  # in a new one
     agent.worker.close()
-    assert not process.is_running()
+    assert not set(psutil.Process().children()) - before
+
+
+# Of an earlier format
+
+
+@pytest.mark.parametrize("format", [1, 2])
+def test_a_release_that_an_earlier_version_wrote_answers_as_it_did(
+    store: str, monkeypatch: pytest.MonkeyPatch, format: int
+) -> None:
+    """Model folders as earlier packages logged them, but for the paths of the machine they came from.
+
+    That of format 1 holds the agent's code of then, which runs on the package installed here; that of format 2 its package.
+    """
+    monkeypatch.chdir(ROOT)  # their base is ./tests/data/tiny-base
+    folder = ROOT / "tests" / "data" / f"release-{format}"
+    assert Release.from_dict(mlflow.models.get_model_info(str(folder)).flavors["python_function"]["config"]).format == format
+    model = mlflow.pyfunc.load_model(str(folder))
+    assert (getattr(model._model_impl.responses_agent, "worker", None) is not None) == (format == 2)
+    assert text_of(ask(model, QUESTION)) == "hRkVJJuBJFxE"

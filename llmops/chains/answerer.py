@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from llmops.chains import citations
 from llmops.chains.chain import Chain
@@ -11,15 +12,27 @@ from llmops.chains.prompt import ABSTENTION, is_abstention, parse_prompt
 from llmops.chains.release import Release
 from llmops.chains.turn import Turn
 from llmops.errors import EngineError
-from llmops.guards.finding import Verdict
+from llmops.guards.check import Guard
+from llmops.guards.finding import Verdict, verdict_on
 from llmops.guards.guard import Guards
 from llmops.guards.injection import Classifier
-from llmops.models.engine import Engine, TokenCounter
+from llmops.guards.secrets import find_secrets
+from llmops.models.engine import Engine, TokenCounter, generate_each, make_each
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.streams import Stream
-from llmops.types import Answer, Completion, GenerationRequest, Progress, Query, Span, Spans, no_spans
+from llmops.types import Answer, Completion, Progress, Query, Span, Spans, no_spans
 
+T = TypeVar("T")
 _BROKEN_OFF = Completion("", 0, 0, "content_filter")  # of a streamed answer that a guard blocked, and nobody counted
+
+
+class Unanswered(EngineError):
+    """Some of several questions failed. `outcomes` holds the answer or the error of each, in order."""
+
+    def __init__(self, outcomes: Sequence[Answer | Exception]) -> None:
+        errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        super().__init__(f"{len(errors)} of {len(outcomes)} questions failed, the first so: {errors[0]}")
+        self.outcomes = tuple(outcomes)
 
 
 class Answerer:
@@ -45,9 +58,19 @@ class Answerer:
             release, self._prompt, self._guards, self._chain, counter, adapter, retriever, examples
         )
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The engine's name, version and dtype."""
+        return self.engine.identity
+
     def with_template(self, template: str) -> "Answerer":
         """One of the same parts that asks with another prompt."""
         return Answerer(replace(self.release, template=template), *self._parts)
+
+    def with_retriever(self, retriever: IndexRetriever) -> "Answerer":
+        """One of the same parts that retrieves elsewhere."""
+        engine, counter, adapter, _, classifier, examples = self._parts
+        return Answerer(self.release, engine, counter, adapter, retriever, classifier, examples)
 
     def answer(
         self, queries: Sequence[str | Query], progress: Progress | None = None, spans: Spans = no_spans
@@ -55,16 +78,21 @@ class Answerer:
         """Answer each question, in order. Where a guard refuses or nothing near enough is found, the model isn't asked.
 
         Raises:
+            Unanswered: some of the questions failed; it holds the answers to the others.
             EngineError: a question leaves no room in the model's window, or the engine fails.
         """
-        turns = self._preparation.prepare(queries, spans)
-        requests = [turn.request for turn in turns if turn.request is not None]
+        turns = _some(make_each(lambda part: self._preparation.prepare(part, spans), queries))
+        requests = [turn.request for turn in turns if isinstance(turn, Turn) and turn.request is not None]
         with spans("generate", "CHAT_MODEL") as span:
-            completions = self.engine.generate(requests, progress)
-            self._record(span, requests, completions)
-        waiting = iter(completions)
-        answers = [self._judge(turn, next(waiting) if turn.request else None, spans) for turn in turns]
-        return self._checked(turns, answers, spans) if "check" in self._chain else answers
+            said = iter(generate_each(self.engine, requests, progress))
+            outcomes = _some([self._outcome(turn, said, spans) for turn in turns])
+            self._record(span, turns, outcomes)
+        if "check" in self._chain:
+            outcomes = self._checked(turns, outcomes, spans)
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        if len(answers) < len(outcomes):
+            raise Unanswered(outcomes)
+        return answers
 
     def stream(self, query: str | Query, spans: Spans = no_spans) -> Generator[str, None, Answer]:
         """Yield the answer sentence by sentence, each when the guards have seen it, and return the whole.
@@ -87,16 +115,25 @@ class Answerer:
         pieces = citations.keep_shown_arriving(said, len(turn.context.texts)) if self._prompt.cites else iter(said)
         verdict = yield from self._guards.stream_output(pieces, turn.context.texts, spans, turn.query.question)
         said.close()
-        completion = said.whole or _BROKEN_OFF
+        answer = self._answer(turn, said.whole or _BROKEN_OFF, verdict)
         with spans("generate", "CHAT_MODEL") as span:  # afterwards: a span can't stay open while a caller holds the stream
-            self._record(span, [turn.request], [completion])
-        return self._answer(turn, completion, verdict)
+            self._record(span, [turn], [answer])
+        return answer
 
-    def _record(self, span: Span, requests: Sequence[GenerationRequest], completions: Sequence[Completion]) -> None:
-        """What a trace shows of generation: the prompt and the answer, where it is about one question."""
-        if len(requests) == 1:
-            span.record(inputs=[vars(message) for message in requests[0].messages], outputs=completions[0].text)
-        span.record(requests=len(requests), engine=self.engine.identity, adapter=self._adapter or "")
+    def _record(self, span: Span, turns: Sequence[Turn | Exception], outcomes: Sequence[Answer | Exception]) -> None:
+        """What a trace shows of generation: of a single question the prompt, and the answer as guards let it out."""
+        asked = [(turn.request, outcome) for turn, outcome in _answered(turns, outcomes).values() if turn.request]
+        if len(asked) == 1:
+            request, answer = asked[0]
+            span.record(inputs=[vars(message) for message in request.messages], outputs=answer.text)
+        span.record(requests=len(asked), engine=self.engine.identity, adapter=self._adapter or "")
+
+    def _outcome(self, turn: Turn | Exception, said: Iterator[Completion | Exception], spans: Spans) -> Answer | Exception:
+        """The answer to the next question, or why there is none."""
+        if isinstance(turn, Exception):
+            return turn
+        completion = next(said) if turn.request is not None else None
+        return completion if isinstance(completion, Exception) else self._judge(turn, completion, spans)
 
     def _judge(self, turn: Turn, completion: Completion | None, spans: Spans) -> Answer:
         """The answer; without a completion the guards' refusal of the question, or that it isn't known."""
@@ -117,7 +154,8 @@ class Answerer:
         abstained = bool(blocked) or is_abstention(verdict.text)
         answer = Answer(
             verdict.text, abstained, turn.context.hits, finish_reason=completion.finish_reason, blocked=blocked,
-            places=turn.context.places, guards=(*_noted(turn.verdict), *_noted(verdict)), engine=self.engine.identity,
+            places=turn.context.places, passages=self._without_secrets(turn.context.texts),
+            guards=(*_noted(turn.verdict), *_noted(verdict)), engine=self.engine.identity,
             citations=citations.cited(verdict.text) if self._prompt.cites and not abstained else (),
             confidence=sum(completion.logprobs) / len(completion.logprobs) if completion.logprobs else None,
         )  # fmt: skip
@@ -136,16 +174,41 @@ class Answerer:
             span.record(confidence=answer.confidence, min_confidence=wanted.min_confidence, abstained=not enough)
         return answer if enough else _withheld(answer, f"abstention: confidence below {wanted.min_confidence:g}")
 
-    def _checked(self, turns: Sequence[Turn], answers: Sequence[Answer], spans: Spans) -> list[Answer]:
-        """Answers, those withheld that the model says the passages don't support."""
-        checked = list(answers)
-        places = [place for place, turn in enumerate(turns) if turn.context.passages and not answers[place].abstained]
-        asked = [(turns[p].question, turns[p].context.texts, citations.without_marks(answers[p].text)) for p in places]
+    def _without_secrets(self, passages: Sequence[str]) -> tuple[str, ...]:
+        """Passages as whoever asks may read them: what is cut out of answers isn't told beside them."""
+        guard = Guard("answer_secrets", self.release.guards.answer_secrets, find_secrets)
+        return tuple(verdict_on(text, guard.check(text)[0], blocked="").text for text in passages)
+
+    def _checked(
+        self, turns: Sequence[Turn | Exception], outcomes: Sequence[Answer | Exception], spans: Spans
+    ) -> list[Answer | Exception]:
+        """Outcomes, those answers withheld that the model says the passages don't support."""
+        checked = list(outcomes)
+        answered = _answered(turns, outcomes)
+        places = [place for place, (turn, answer) in answered.items() if turn.context.passages and not answer.abstained]
+        asked = [
+            (turn.question, turn.context.texts, citations.without_marks(answer.text))
+            for turn, answer in map(answered.__getitem__, places)
+        ]
         said = self._chain.check(asked, spans) if asked else []
         for place, (supported, completion) in zip(places, said, strict=True):
-            answer = _counted(answers[place], (completion,))
+            answer = _counted(answered[place][1], (completion,))
             checked[place] = answer if supported else _withheld(answer, "check: the passages don't support the answer")
         return checked
+
+
+def _some(outcomes: list[T | Exception]) -> list[T | Exception]:
+    """The outcomes, unless all of them are errors: then the first one is raised."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if errors and len(errors) == len(outcomes):
+        raise errors[0]
+    return outcomes
+
+
+def _answered(turns: Sequence[Turn | Exception], outcomes: Sequence[Answer | Exception]) -> dict[int, tuple[Turn, Answer]]:
+    """What was answered, by its place."""
+    pairs = enumerate(zip(turns, outcomes, strict=True))
+    return {i: (turn, one) for i, (turn, one) in pairs if isinstance(turn, Turn) and isinstance(one, Answer)}
 
 
 def _counted(answer: Answer, spent: Sequence[Completion]) -> Answer:

@@ -1,11 +1,25 @@
 """The parts that a release pins, each by version and digest."""
 
+import re
 from dataclasses import dataclass
 
 from llmops.errors import ConfigError
 from llmops.retrieval.search import Search
 
 CHOICES = ("static", "similar")
+
+
+def check_server(address: str) -> None:
+    """Check that an address can be shown: whoever reads a release or a run reads it too.
+
+    Raises:
+        ConfigError: it holds a login, or a query, in which keys are sent.
+    """
+    if re.search("[@?#]", address):
+        raise ConfigError(
+            "the server's address holds a login or a query, which all who read the release would see. "
+            "Give http(s)://host[:port][/v1], and the key in the environment variable that server_key_env names."
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Generator:
         given = [value is not None for value in (self.server, self.window, self.key_env)]
         if len(set(given)) > 1:
             raise ConfigError("a generator has some of server, window and key_env, expected all or none.")
+        check_server(self.server or "")
 
 
 @dataclass(frozen=True)

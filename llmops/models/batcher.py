@@ -2,15 +2,16 @@
 
 import time
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
 
 from llmops.errors import ConfigError, EngineError
-from llmops.models.engine import Engine
+from llmops.models.engine import Engine, generate_each
 from llmops.types import Completion, GenerationRequest, Progress
 
 
@@ -65,24 +66,31 @@ class MicroBatcher:
             self._queue.put(asked)
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
-        """Answer requests, in order. An error of the engine reaches all who asked in that batch.
+        """Answer requests, in order: all of them, or none. What others ask in the same batches has no part in it.
 
         Raises:
             EngineError: the batcher is closed.
         """
+        with self._asked(requests) as answers:
+            return [answer.result() for answer in _reported(answers, progress)]
+
+    def generate_each(
+        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
+    ) -> list[Completion | Exception]:
+        """As `generate`, but a request that fails costs no other its answer."""
+        with self._asked(requests) as answers:
+            return [_outcome(answer) for answer in _reported(answers, progress)]
+
+    @contextmanager
+    def _asked(self, requests: Sequence[GenerationRequest]) -> Iterator[list[Future[Completion]]]:
         calls = [_Asked(request) for request in requests]
-        completions = []
         try:
             for call in calls:
                 self._put(call)
-            for call in calls:
-                completions.append(call.answer.result())
-                if progress:
-                    progress("answering", len(completions), len(requests))
+            yield [call.answer for call in calls]
         finally:
             for call in calls:
                 call.answer.cancel()  # those still waiting, where this one ends early
-        return completions
 
     def stream(self, request: GenerationRequest) -> Generator[str, None, Completion]:
         """Stream from the engine, beside its batches; in one piece where the engine has no streams.
@@ -139,12 +147,25 @@ def _run_batch(engine: Engine, queue: _Queue, max_batch: int, wait_s: float) -> 
 
 def _answer(engine: Engine, batch: Sequence[_Asked]) -> None:
     try:
-        completions = engine.generate([asked.request for asked in batch])
-        if len(completions) != len(batch):
-            raise EngineError(f"the engine gave {len(completions)} answers to {len(batch)} requests.")
+        outcomes: Sequence[Completion | BaseException] = generate_each(engine, [asked.request for asked in batch])
     except BaseException as error:  # whatever it is: the callers wait, and the next batch may work
-        for asked in batch:
-            asked.answer.set_exception(error)
-    else:
-        for asked, completion in zip(batch, completions, strict=True):
-            asked.answer.set_result(completion)
+        outcomes = [error] * len(batch)
+    for asked, outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            asked.answer.set_exception(outcome)
+        else:
+            asked.answer.set_result(outcome)
+
+
+def _reported(answers: Sequence[Future[Completion]], progress: Progress | None) -> Iterator[Future[Completion]]:
+    for done, answer in enumerate(answers, start=1):
+        yield answer
+        if progress:
+            progress("answering", done, len(answers))
+
+
+def _outcome(answer: Future[Completion]) -> Completion | Exception:
+    try:
+        return answer.result()
+    except Exception as error:
+        return error

@@ -7,7 +7,6 @@ A process serves one version. Started by a deployment, which resolved the alias 
 
 import json
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -42,7 +41,6 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
     """Serve `model`, a loaded pyfunc of a release, under the model name `name`."""
     app = FastAPI(title=f"{name}: {uri}")
     release = {"uri": uri, "digest": digest}
-    one_at_a_time = threading.Lock()  # the engine decodes one batch at a time
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -67,17 +65,9 @@ def create_app(name: str, uri: str, digest: str, model: Any) -> FastAPI:
             return problem(400, "messages hold no user message with text.")
         asked = {"input": [message.model_dump() for message in request.messages]}
         if request.stream:
-            return StreamingResponse(chunks(name, release, events(asked)), media_type="text/event-stream")
-        with one_at_a_time:
-            answer = model.predict(asked)
-        return completion(name, release, answer)
-
-    def events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        heard = _in_one_context(model.predict_stream(asked))
-        with one_at_a_time:  # until its first sentence: a caller who reads slowly holds up nobody
-            first = next(heard)
-        yield first
-        yield from heard
+            events = _in_one_context(model.predict_stream(asked))
+            return StreamingResponse(chunks(name, release, events), media_type="text/event-stream")
+        return completion(name, release, model.predict(asked))
 
     return app
 

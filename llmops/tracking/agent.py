@@ -102,13 +102,13 @@ def _message(item: dict[str, Any]) -> Message | None:
 
 
 def sources(answer: Answer) -> list[dict[str, Any]]:
-    """What an answer was given, best first; `passage` is the number by which the text cites it."""
+    """What an answer was given, best first: `text` as it was shown, `passage` the number by which the answer cites it."""
     return [
         {
             "document": hit.chunk.doc_id, "also": list(hit.also), "chunk": hit.chunk.chunk_id,
             "citation": citation(hit.chunk), "heading": hit.chunk.heading, "page": hit.chunk.page,
-            "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s, "score": round(hit.score, 4), "text": hit.chunk.text,
-            "passage": place,
+            "start_s": hit.chunk.start_s, "end_s": hit.chunk.end_s, "score": round(hit.score, 4),
+            "passage": place, "text": answer.passages[place - 1],
         }
         for hit, place in zip(answer.hits, answer.places, strict=True)
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """A release, fetched, verified and brought to life. Parts shared by several releases are loaded once in a process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from llmops.chains.answerer import Answerer
 from llmops.chains.examples import SimilarExamples
 from llmops.chains.parts import Examples, Generator
 from llmops.chains.release import Release
+from llmops.guards.settings import GuardSettings
 from llmops.models.adapter import read_identity
+from llmops.models.batcher import MicroBatcher
 from llmops.models.classifier import TextClassifier
 from llmops.models.engine import Engine, TokenCounter
 from llmops.models.http.counter import ByteCounter
 from llmops.models.http.engine import HttpEngine
+from llmops.models.http.limits import Limits, read_limits
+from llmops.models.http.pace import Pace
 from llmops.models.tokenizer import base_identity
 from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
@@ -59,9 +64,8 @@ def load_answerer(release: Release) -> Answerer:
         ArtifactError: the index or adapter is missing or not the pinned one.
         WeightsError: the weights are missing or not the pinned ones.
     """
-    named = release.guards.injection_classifier
     return Answerer(
-        release, *_load_generator(release.generator), load_retriever(release), load_classifier(named) if named else None,
+        release, *_load_generator(release.generator), load_retriever(release), load_classifier(release.guards),
         load_similar(release.examples),
     )  # fmt: skip
 
@@ -75,7 +79,13 @@ def _load_generator(generator: Generator) -> tuple[Engine, TokenCounter, str | N
         folder = fetch_folder("adapter", generator.adapter)
         versions.check_pinned(generator.adapter, digests.of_folder(folder), generator.adapter_digest)
         adapter = engine.load_adapter(folder)
-    return engine, engine.tokenizer, adapter
+    return _load_batcher(generator.base, generator.base_digest, generator.dtype), engine.tokenizer, adapter
+
+
+@cache
+def _load_batcher(base: str, base_digest: str, dtype: str) -> MicroBatcher:
+    """The engine for all who ask at once in this process, whatever their release. It takes 64: it sorts them by length."""
+    return MicroBatcher(load_engine(base, base_digest, dtype), max_batch=64)
 
 
 @cache
@@ -84,9 +94,19 @@ def load_engine(base: str, base_digest: str, dtype: str) -> TransformersEngine:
 
 
 def load_server(generator: Generator) -> tuple[HttpEngine, ByteCounter]:
-    """The engine behind a release's server, and what counts its tokens."""
+    """The engine behind a release's server, and what counts its tokens. All releases of a server share its limits."""
     assert generator.server is not None and generator.window is not None and generator.key_env is not None
-    return HttpEngine(generator.server, generator.base, generator.key_env), ByteCounter(generator.window)
+    limits = read_limits()
+    engine = HttpEngine(
+        generator.server, generator.base, generator.key_env, limits.concurrency, limits.timeout_s, limits.retries,
+        pace=_load_pace(generator.server, limits),
+    )  # fmt: skip
+    return engine, ByteCounter(generator.window)
+
+
+@cache
+def _load_pace(server: str, limits: Limits) -> Pace:
+    return Pace(limits.requests_per_minute, at_once=limits.concurrency)
 
 
 @cache
@@ -124,9 +144,24 @@ def _load_similar(examples: Examples, registry: str) -> SimilarExamples:
     return SimilarExamples(load_examples(examples.examples, examples.examples_digest), embedder, examples.count)
 
 
+def pin_guards(guards: GuardSettings) -> GuardSettings:
+    """The settings with the digest of the classifier that they name."""
+    if not guards.injection_classifier:
+        return guards
+    return replace(guards, injection_classifier_digest=_classifier_weights(guards).digest)
+
+
+def load_classifier(guards: GuardSettings) -> TextClassifier | None:
+    return _load_classifier(_classifier_weights(guards)) if guards.injection_classifier else None
+
+
+def _classifier_weights(guards: GuardSettings) -> Weights:
+    return find_weights(guards.injection_classifier, guards.injection_classifier_digest or None)
+
+
 @cache
-def load_classifier(source: str) -> TextClassifier:
-    return TextClassifier(find_weights(source))
+def _load_classifier(weights: Weights) -> TextClassifier:
+    return TextClassifier(weights)
 
 
 @cache

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
 from llmops.errors import ArtifactError, EngineError
@@ -18,49 +20,51 @@ from llmops.tracking.environment import store_environment
 IN_WORKER = "LLMOPS_IN_WORKER"  # set in the process that is to answer itself
 # Run by the process, whatever version its package has: it names nothing of ours.
 _PROGRAM = """
-import json, os, sys
+import json, os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print stays out of the answers
-def say(kind, value):
-    print(json.dumps({kind: value}), file=answers, flush=True)
+whole_lines = threading.Lock()
+def say(number, kind, value):
+    line = json.dumps([number, kind, value])
+    with whole_lines:
+        print(line, file=answers, flush=True)
+def answer(number, request, stream):
+    try:
+        if stream:
+            for event in model.predict_stream(request):
+                say(number, "event", event)
+        say(number, "end", None if stream else model.predict(request))
+    except Exception as error:
+        say(number, "error", f"{type(error).__name__}: {error}")
 try:
     import mlflow
     model = mlflow.pyfunc.load_model(sys.argv[1])
-    say("ready", os.getpid())
+    say(0, "end", None)
 except Exception as error:
-    say("error", f"{type(error).__name__}: {error}")
+    say(0, "error", f"{type(error).__name__}: {error}")
     raise SystemExit(1)
+threads = ThreadPoolExecutor(64)
 for line in sys.stdin:
-    asked = json.loads(line)
-    try:
-        if asked["stream"]:
-            for event in model.predict_stream(asked["request"]):
-                say("event", event)
-            say("end", None)
-        else:
-            say("answer", model.predict(asked["request"]))
-    except Exception as error:
-        say("error", f"{type(error).__name__}: {error}")
+    threads.submit(answer, *json.loads(line))
+threads.shutdown(cancel_futures=True)
 """
+
+_Reply = tuple[str, Any]  # "event", "end" or "error", and what goes with it
 
 
 class Worker:
-    """Answers in another process, one request at a time. The process ends with this one, or when nobody holds the worker."""
+    """Answers in another process, many requests at once. One that ended is started again for the next request.
+
+    The process ends with this one, or when nobody holds the worker.
+    """
 
     def __init__(self, model: Path, wheel: Path) -> None:
         package = unpack_wheel(wheel, "mlflow-llmops")
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM, str(model)],  # -P: the working directory may hold other code of ours
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**store_environment(), "PYTHONPATH": os.pathsep.join(paths), IN_WORKER: "1"},
-        )  # fmt: skip
-        self._turn = threading.Lock()
-        self._end = weakref.finalize(self, _end, self._process)
-        try:
-            self._hear("ready")
-        except EngineError as error:
-            raise ArtifactError(f"the release's own code ({wheel.name}) can't be started: {error}") from error
+        self._what, self._model, self._path = wheel.name, model, os.pathsep.join(paths)
+        self._lock, self._closed = Lock(), False
+        self._start()
 
     def predict(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a request.
@@ -68,63 +72,114 @@ class Worker:
         Raises:
             EngineError: the process ended, or couldn't answer.
         """
-        with self._turn:
-            self._say(request, stream=False)
-            answer: dict[str, Any] = self._hear("answer")["answer"]
+        (answer,) = self._running().ask(request, stream=False)
         return answer
 
     def predict_stream(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the events of an answer. One that is given up is heard to its end, so that the next is not mixed with it.
+        """Yield the events of an answer. Whoever reads slowly, or gives up, holds up nobody.
 
         Raises:
             EngineError: as `predict`.
         """
-        with self._turn:
-            self._say(request, stream=True)
-            over = False
-            try:
-                while not over:
-                    heard = self._hear("event", "end")
-                    over = "end" in heard
-                    if not over:
-                        yield heard["event"]
-            except EngineError:
-                over = True
-                raise
-            finally:
-                while not over:
-                    over = "end" in self._hear("event", "end")
+        yield from self._running().ask(request, stream=True)
 
     def close(self) -> None:
-        self._end()
+        """End the process for good."""
+        with self._lock:
+            self._closed = True
+            self._end()
 
-    def _say(self, request: dict[str, Any], stream: bool) -> None:
+    def _running(self) -> "_Process":
+        with self._lock:
+            if self._closed:
+                raise EngineError("the release's process was ended. Load the release again.")
+            if self._process.ended:
+                self._end()
+                self._start()
+            return self._process
+
+    def _start(self) -> None:
+        self._process = _Process(self._model, self._path)
+        self._end = weakref.finalize(self, self._process.end)
         try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps({"request": request, "stream": stream}) + "\n")
-            self._process.stdin.flush()
+            self._process.wait_until_ready()
+        except EngineError as error:
+            self._end()
+            raise ArtifactError(f"the release's own code ({self._what}) can't be started: {error}") from error
+
+
+class _Process:
+    """The process, and a thread that hands each of its replies to who asked, by number."""
+
+    def __init__(self, model: Path, path: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _PROGRAM, str(model)],  # -P: the working directory may hold other code of ours
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**store_environment(), "PYTHONPATH": path, IN_WORKER: "1"},
+        )  # fmt: skip
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._asked, self._said = self._process.stdin, self._process.stdout
+        self._numbers, self._whole_lines = count(1), Lock()
+        self._waiting: dict[int, SimpleQueue[_Reply]] = {0: SimpleQueue()}
+        Thread(target=self._hand_out, name="release's process", daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait_until_ready(self) -> None:
+        list(self._replies(0))
+
+    def ask(self, request: dict[str, Any], stream: bool) -> Iterator[dict[str, Any]]:
+        """Yield the events of a stream, or the one answer."""
+        number = next(self._numbers)
+        self._waiting[number] = SimpleQueue()
+        try:
+            self._say(json.dumps([number, request, stream]))
+            yield from self._replies(number)
+        finally:  # what comes for one who no longer waits is dropped
+            del self._waiting[number]
+
+    def end(self) -> None:
+        """Ask by closing its input, then force."""
+        with suppress(OSError):  # what was not sent can't be any more
+            self._asked.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _say(self, line: str) -> None:
+        try:
+            with self._whole_lines:
+                self._asked.write(line + "\n")
+                self._asked.flush()
         except (OSError, ValueError) as error:
-            raise EngineError(f"the release's process ended (exit code {self._process.poll()}). Load it again.") from error
+            raise self._gone() from error
+        except BaseException:  # interrupted in the middle of a line, which the next would be read with
+            self._process.kill()
+            raise
 
-    def _hear(self, *expected: str) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise EngineError(f"the release's process ended (exit code {self._process.wait()}). Load it again.")
-        heard: dict[str, Any] = json.loads(line)
-        if not heard.keys() & set(expected):
-            raise EngineError(str(heard.get("error", heard)))
-        return heard
+    def _replies(self, number: int) -> Iterator[Any]:
+        while True:
+            kind, value = self._waiting[number].get()
+            if kind == "error":
+                raise self._gone() if value is None else EngineError(value)
+            if kind == "event" or value is not None:
+                yield value
+            if kind == "end":
+                return
 
+    def _hand_out(self) -> None:
+        with self._said:
+            for line in self._said:
+                number, kind, value = json.loads(line)
+                if number in self._waiting:
+                    self._waiting[number].put((kind, value))
+        self._process.wait()
+        for waiting in list(self._waiting.values()):
+            waiting.put(("error", None))
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ask by closing its input, then force."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):  # what was not sent can't be any more
-                pipe.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    def _gone(self) -> EngineError:
+        return EngineError(f"the release's process ended (exit code {self._process.poll()}). Ask again: it is started anew.")

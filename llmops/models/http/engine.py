@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 class HttpEngine:
-    """Asks a server's /chat/completions, up to `concurrency` requests of a call at once.
+    """Asks a server's /chat/completions, up to `concurrency` requests at once, in whatever calls; a stream counts until
+    it begins. A `pace` that engines share holds for them together.
 
     `url` is the API's base (without a path, /v1 is meant). The key is read from the environment variable `api_key_env`,
     and a placeholder sent where it isn't set. `timeout_s` is for one try, in a stream for one piece. Failures that may
@@ -35,13 +36,13 @@ class HttpEngine:
 
     def __init__(
         self, url: str, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 8, timeout_s: float = 60.0,
-        retries: int = 5, requests_per_minute: float | None = None,
+        retries: int = 5, requests_per_minute: float | None = None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         _check(model, concurrency, timeout_s, retries)
         self.model = model
         self._server = Server(url, api_key_env, timeout_s)
         self._concurrency, self._retries = concurrency, retries
-        self._pace = Pace(requests_per_minute)
+        self._pace = pace or Pace(requests_per_minute, at_once=concurrency)
         self._refused: set[str] = set()  # parameters that the server doesn't take
 
     def __repr__(self) -> str:
@@ -58,17 +59,39 @@ class HttpEngine:
         Raises:
             EngineError: the server refuses one, can't be reached, or keeps failing.
         """
-        return _run(self._answer_all(requests, progress)) if requests else []
+        outcomes = _run(self._answer_all(requests, progress, whole=True)) if requests else []
+        return [outcome for outcome in outcomes if isinstance(outcome, Completion)]
 
-    async def _answer_all(self, requests: Sequence[GenerationRequest], progress: Progress | None) -> list[Completion]:
-        completions: dict[int, Completion] = {}
+    def generate_each(
+        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
+    ) -> list[Completion | Exception]:
+        """As `generate`, but a request that fails costs no other its answer.
+
+        Raises:
+            EngineError: the first `concurrency` ones failed and no other was answered.
+        """
+        return _run(self._answer_all(requests, progress, whole=False)) if requests else []
+
+    async def _answer_all(
+        self, requests: Sequence[GenerationRequest], progress: Progress | None, whole: bool
+    ) -> list[Completion | Exception]:
+        """The answers; without one a request has its error, but if it is to be the `whole` or none, that is raised."""
+        outcomes: dict[int, Completion | Exception] = {}
+        answered = 0
         waiting = iter(enumerate(requests))
 
         async def work(client: "AsyncOpenAI") -> None:
+            nonlocal answered
             for i, request in waiting:
-                completions[i] = await self._answer(client, request)
+                try:
+                    outcomes[i] = await self._answer(client, request)
+                    answered += 1
+                except EngineError as error:
+                    outcomes[i] = error
+                    if whole or (not answered and len(outcomes) >= min(self._concurrency, len(requests))):
+                        raise
                 if progress:
-                    progress("answering", len(completions), len(requests))
+                    progress("answering", len(outcomes), len(requests))
 
         try:
             async with self._server.async_client() as client, asyncio.TaskGroup() as group:
@@ -77,9 +100,9 @@ class HttpEngine:
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
         else:
-            return [completions[i] for i in range(len(requests))]
+            return [outcomes[i] for i in range(len(requests))]
         if isinstance(error, EngineError):
-            error = EngineError(f"{error} {len(completions)} of {len(requests)} requests were answered; none is returned.")
+            error = EngineError(f"{error} {answered} of {len(requests)} requests were answered; none is returned.")
         raise error
 
     async def _answer(self, client: "AsyncOpenAI", request: GenerationRequest) -> Completion:
@@ -87,7 +110,10 @@ class HttpEngine:
         while True:
             while wait_s := self._pace.claim():
                 await asyncio.sleep(wait_s)
-            outcome = await self._server.complete(client, request_body(request, self.model, self._refused))
+            try:
+                outcome = await self._server.complete(client, request_body(request, self.model, self._refused))
+            finally:
+                self._pace.give_back()
             if isinstance(outcome, Completion):
                 return outcome
             await asyncio.sleep(self._wait_s(outcome, patience, request))
@@ -112,7 +138,10 @@ class HttpEngine:
         while True:
             while wait_s := self._pace.claim():
                 time.sleep(wait_s)
-            opened = self._server.open_stream(client, request_body(request, self.model, self._refused, stream=True))
+            try:
+                opened = self._server.open_stream(client, request_body(request, self.model, self._refused, stream=True))
+            finally:
+                self._pace.give_back()
             if not isinstance(opened, Failure):
                 return opened
             time.sleep(self._wait_s(opened, patience, request))
