@@ -52,7 +52,7 @@ def score_ranking(
         DataError: no query has one.
     """
     scores = query_scores(ranked_by_query, qrels, k)
-    return {name: mean_interval(list(values.values()), seed) for name, values in scores.items()}
+    return {name: mean_interval(list(values.values()), seed=seed, bounds=(0, 1)) for name, values in scores.items()}
 
 
 def _dcg(grades: Sequence[int]) -> float:

@@ -1,0 +1,1 @@
+"""Is evaluation right, and what does it cost?"""
