@@ -45,9 +45,11 @@ def test_a_question_has_answers_and_the_documents_that_hold_them(tmp_path: Path)
     ]
 
 
-def test_a_question_without_answers_is_unanswerable(tmp_path: Path) -> None:
-    questions = read_questions(write(tmp_path, ANSWERABLE, UNANSWERABLE))
-    assert [question.answerable for question in questions] == [True, False]
+def test_a_question_without_answers_and_documents_is_unanswerable(tmp_path: Path) -> None:
+    other = {"id": "q3", "question": "How many cars?", "answers": ["3"], "documents": []}
+    judged = {"id": "q4", "question": "What colour?", "answers": [], "documents": ["cars.md"]}
+    questions = read_questions(write(tmp_path, ANSWERABLE, UNANSWERABLE, other, judged))
+    assert [question.answerable for question in questions] == [True, False, True, True]
 
 
 def test_blank_lines_are_skipped_but_counted(tmp_path: Path) -> None:
@@ -64,8 +66,6 @@ BAD_QUESTIONS = {
     "answers as text": ({**ANSWERABLE, "answers": "thirty"}, "'answers' is 'thirty'"),
     "blank answer": ({**ANSWERABLE, "answers": [""]}, "'answers' is ['']"),
     "no answers field": ({"id": "q1", "question": "Who?", "documents": []}, "'answers' is None"),
-    "answers without documents": ({**ANSWERABLE, "documents": []}, "must both be given"),
-    "documents without answers": ({**ANSWERABLE, "answers": []}, "must both be given"),
 }
 
 

@@ -74,7 +74,7 @@ def find_overlaps(
     if not 0.5 <= threshold <= 1:
         raise ConfigError(f"the overlap threshold is {threshold}, expected one in [0.5, 1].")
     asked = list(questions)
-    index = _Index([_words(text) for _, text in asked], threshold)
+    index = _Index([words_of(text) for _, text in asked], threshold)
     return [
         Overlap(where, asked[number][0], kind, similarity, asked[number][1])
         for where, text in training
@@ -105,8 +105,8 @@ class _Index:
 
     def find(self, text: str) -> dict[int, tuple[str, float]]:
         """The numbers of the questions that the text holds, each with its kind and similarity."""
-        sentences = {_words(part) for part in (*text.split("\n"), *_SENTENCE_END.split(text))}
-        found = {words: ("exact", 1.0) for words in (*self._contained(_words(text)), *(sentences & self._by_words.keys()))}
+        sentences = {words_of(part) for part in (*text.split("\n"), *_SENTENCE_END.split(text))}
+        found = {words: ("exact", 1.0) for words in (*self._contained(words_of(text)), *(sentences & self._by_words.keys()))}
         for sentence in sentences:
             for words, similarity in self._similar(sentence):
                 if found.get(words, ("", 0.0))[1] < similarity:
@@ -143,7 +143,8 @@ class _Index:
         return minhash
 
 
-def _words(text: str) -> Words:
+def words_of(text: str) -> Words:
+    """The words of a text, whatever their case; of Chinese and Japanese the characters."""
     return tuple(_WORD.findall(text.casefold()))
 
 

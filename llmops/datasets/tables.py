@@ -56,12 +56,12 @@ def read_rows(path: Path, columns: Mapping[str, str] = {}) -> Iterator[Row]:
 
 def _read(path: Path) -> Iterator[Row]:
     name = path.name.lower()
-    readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv}
+    readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv, ".tsv": _read_csv}
     reader = readers.get(Path(name.removesuffix(".gz")).suffix)
     if not path.is_file():
         raise DataError(f"{str(path)!r} is no file. Give one of JSON lines, CSV or Parquet.")
     if reader is None and not name.endswith(".parquet"):
-        raise DataError(f"{path.name!r}: unknown kind of file, expected .jsonl, .json, .csv (.gz or not) or .parquet.")
+        raise DataError(f"{path.name!r}: unknown kind of file, expected .jsonl, .json, .csv, .tsv (.gz or not) or .parquet.")
     try:
         if reader is None:
             yield from _read_parquet(path)
