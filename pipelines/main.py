@@ -53,6 +53,7 @@ class MainConfig:
     chunk_tokens: int = step.setting("longest chunk, in the embedder's tokens", 96)
     epochs: float = step.setting("passes over the examples", 1.0)
     kinds: str = step.setting("candidates, separated by commas", ",".join(TRAINED_HERE))
+    safety: str = step.setting("file of safety cases; empty means those of this package, no means none", "")
     dtype: str = step.setting("auto, bfloat16 or float32", "auto")
     port: int = step.setting("port on 127.0.0.1; 0 takes a free one, or keeps that of a running deployment", 0)
 

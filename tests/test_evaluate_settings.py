@@ -27,7 +27,7 @@ def given(store: str, tiny_lm: Path, tmp_path: Path) -> dict[str, Any]:
     return {
         "questions": str(tmp_path / "test.jsonl"), "dev_questions": str(tmp_path / "dev.jsonl"), "base": str(tiny_lm),
         "examples": str(HANDBOOK / "examples.jsonl"), "prompt": str(HANDBOOK / "prompt.txt"), "dtype": "float32",
-        "latency_questions": 1, "max_new_tokens": 8,
+        "latency_questions": 1, "max_new_tokens": 8, "baselines": "", "safety": "no",
     }  # fmt: skip
 
 

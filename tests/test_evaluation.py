@@ -2,16 +2,18 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from llmops.chains.prompt import ABSTENTION
 from llmops.errors import DataError
-from llmops.evaluation.metrics import METRICS, Row, exact_match, normalize, score_row, token_f1, values
-from llmops.evaluation.scorecard import ABSTAINER, Scorecard, score, score_abstainer, table
+from llmops.evaluation.kpis import KPIS, lower_is_better
+from llmops.evaluation.metrics import exact_match, normalize, rouge_l, token_f1
+from llmops.evaluation.rows import Row, failed_row, score_row, values
+from llmops.evaluation.scorecard import ABSTAINER, Scorecard, compare, score, score_abstainer, table
 from llmops.evaluation.settings import choose_k, choose_min_score
-from llmops.evaluation.statistics import mean_interval, paired_difference
 from llmops.types import Answer, Chunk, Hit, Question
 
 # Metrics
@@ -59,6 +61,24 @@ def test_an_exact_match_has_the_same_words_in_order(answer: str, references: lis
     assert exact_match(answer, references) == expected
 
 
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        ("thirty days of paid leave", 1.0),
+        ("days thirty", 2 * (1 / 2) * (1 / 5) / (1 / 2 + 1 / 5)),
+        ("weeks", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_rouge_l_is_the_longest_common_subsequence(answer: str, expected: float) -> None:
+    assert rouge_l(answer, ["forty weeks of holiday", "thirty days of paid leave"]) >= expected
+    assert rouge_l(answer, ["thirty days of paid leave"]) == pytest.approx(expected)
+
+
+def test_rouge_l_knows_words_of_any_script() -> None:
+    assert rouge_l("тридцать дней", ["тридцать дней"]) == 1.0
+
+
 ANSWERABLE = Question("q1", "How many days?", ("thirty days",), ("leave.md", "pay.md"))
 UNANSWERABLE = Question("q2", "Who won?")
 ABSTAINED = Answer(ABSTENTION, True)
@@ -68,37 +88,90 @@ def hit(document: str, similarity: float = 0.5) -> Hit:
     return Hit(Chunk(f"{document}#0", document, "", "", "text", 0, 4), similarity)
 
 
+def of_text(row: Row) -> tuple[float | None, ...]:
+    return tuple(row.scores.get(f"answer/{name}") for name in ("score", "f1", "exact_match"))
+
+
+def of_retrieval(row: Row) -> tuple[float | None, ...]:
+    return tuple(row.scores.get(f"retrieval/{name}") for name in ("recall", "mrr", "precision"))
+
+
 def test_an_answer_to_an_answerable_question_scores_its_f1() -> None:
     row = score_row(ANSWERABLE, Answer("thirty", False), has_retriever=False)
-    assert (row.score, row.f1, row.exact_match) == (pytest.approx(2 / 3), pytest.approx(2 / 3), 0.0)
+    assert of_text(row) == (pytest.approx(2 / 3), pytest.approx(2 / 3), 0.0)
 
 
 def test_abstaining_from_an_answerable_question_scores_nothing_whatever_words_are_shared() -> None:
     question = Question("q1", "What do you know?", (ABSTENTION,), ("a.md",))
     row = score_row(question, ABSTAINED, has_retriever=False)
-    assert (row.score, row.f1, row.exact_match) == (0.0, 0.0, 0.0)
+    assert of_text(row) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("answer, expected", [(ABSTAINED, 1.0), (Answer("thirty days", False), 0.0)])
 def test_only_abstaining_from_an_unanswerable_question_scores(answer: Answer, expected: float) -> None:
     row = score_row(UNANSWERABLE, answer, has_retriever=True)
-    assert (row.score, row.f1, row.exact_match, row.recall, row.reciprocal_rank) == (expected, None, None, None, None)
+    assert of_text(row) == (expected, None, None) and not any(name.startswith("retrieval/") for name in row.scores)
 
 
 @pytest.mark.parametrize(
-    "documents, recall, rank",
-    [(["leave.md"], 1.0, 1.0), (["cars.md", "pay.md", "leave.md"], 1.0, 0.5), (["cars.md"], 0.0, 0.0), ([], 0.0, 0.0)],
+    "documents, recall, rank, precision",
+    [
+        (["leave.md"], 0.5, 1.0, 1.0),
+        (["cars.md", "pay.md", "leave.md"], 1.0, 0.5, (1 / 2 + 2 / 3) / 2),
+        (["leave.md", "leave.md", "cars.md"], 0.5, 1.0, 1.0),
+        (["cars.md"], 0.0, 0.0, 0.0),
+        ([], 0.0, 0.0, 0.0),
+    ],
 )
-def test_retrieval_is_right_where_a_chunk_comes_from_a_right_document(
-    documents: list[str], recall: float, rank: float
+def test_retrieval_finds_a_share_of_the_right_documents_at_some_rank(
+    documents: list[str], recall: float, rank: float, precision: float
 ) -> None:
     row = score_row(ANSWERABLE, Answer("x", False, tuple(map(hit, documents))), has_retriever=True)
-    assert (row.recall, row.reciprocal_rank) == (recall, rank)
+    assert of_retrieval(row) == (recall, rank, pytest.approx(precision))
+
+
+def test_the_best_order_of_documents_has_the_highest_gain() -> None:
+    gains = [
+        score_row(ANSWERABLE, Answer("x", False, tuple(map(hit, found))), True).scores["retrieval/ndcg"]
+        for found in (
+            ["leave.md", "pay.md", "cars.md"],
+            ["leave.md", "cars.md", "pay.md"],
+            ["cars.md", "leave.md"],
+            ["cars.md"],
+        )
+    ]
+    assert gains[0] == 1.0 and gains == sorted(gains, reverse=True) and gains[-1] == 0.0
+
+
+def test_a_passage_that_stands_in_several_documents_counts_for_the_right_one() -> None:
+    found = Hit(hit("cars.md").chunk, 0.5, None, ("pay.md",))
+    assert of_retrieval(score_row(ANSWERABLE, Answer("x", False, (found,)), True)) == (0.5, 1.0, 1.0)
+
+
+def test_citing_is_right_where_the_passage_cited_is_of_a_right_document() -> None:
+    hits = (hit("cars.md"), hit("leave.md"))
+    for cited, share in (((2,), 1.0), ((1, 2), 0.5), ((1,), 0.0)):
+        row = score_row(ANSWERABLE, Answer("x", False, hits, places=(1, 2), citations=cited), True)
+        assert row.scores["grounding/citation"] == share
+    assert "grounding/citation" not in score_row(ANSWERABLE, Answer("x", False, hits, places=(1, 2)), True).scores
+
+
+def test_a_question_that_crashed_scores_as_one_answered_wrongly_and_says_why() -> None:
+    row, wrong = failed_row(ANSWERABLE, "KeyError: 'x'", True), score_row(ANSWERABLE, Answer("no", False), True)
+    assert row.error == "KeyError: 'x'" and row.scores["answer/failed"] == 1.0 and wrong.scores["answer/failed"] == 0.0
+    assert {**row.scores, "answer/failed": 0.0} == wrong.scores
+    assert failed_row(UNANSWERABLE, "died", False).scores["abstention/recall"] == 0.0
+
+
+def test_a_question_with_documents_alone_is_asked_for_what_is_found() -> None:
+    row = score_row(Question("q", "Where?", documents=("leave.md",)), Answer("x", False, (hit("leave.md"),)), True)
+    assert of_text(row) == (None, None, None) and of_retrieval(row) == (1.0, 1.0, 1.0)
+    assert row.scores["abstention/false_rate"] == 0.0 and "abstention/wrong_rate" not in row.scores
 
 
 def test_what_does_not_retrieve_has_no_retrieval_metrics() -> None:
     row = score_row(ANSWERABLE, Answer("thirty days", False), has_retriever=False)
-    assert (row.recall, row.reciprocal_rank) == (None, None)
+    assert of_retrieval(row) == (None, None, None)
 
 
 FOUR = [Question(f"q{i}", "?", ("yes",) if i < 3 else (), ("a.md",) if i < 3 else ()) for i in range(4)]
@@ -110,62 +183,19 @@ def rows(*answers: Answer) -> list[Row]:
 
 def test_each_metric_looks_at_the_questions_it_applies_to() -> None:
     scored = rows(Answer("yes", False), ABSTAINED, Answer("no", False), ABSTAINED)
-    assert values(scored, "answer.score") == {"q0": 1.0, "q1": 0.0, "q2": 0.0, "q3": 1.0}
-    assert values(scored, "answer.f1") == {"q0": 1.0, "q1": 0.0, "q2": 0.0}
-    assert values(scored, "abstention.false_rate") == {"q0": 0.0, "q1": 1.0, "q2": 0.0}
-    assert values(scored, "abstention.recall") == {"q3": 1.0}
-    assert values(scored, "retrieval.recall") == {}
+    assert values(scored, "answer/score") == {"q0": 1.0, "q1": 0.0, "q2": 0.0, "q3": 1.0}
+    assert values(scored, "answer/f1") == {"q0": 1.0, "q1": 0.0, "q2": 0.0}
+    assert values(scored, "abstention/false_rate") == {"q0": 0.0, "q1": 1.0, "q2": 0.0}
+    assert values(scored, "abstention/recall") == {"q3": 1.0}
+    assert values(scored, "retrieval/recall") == {}
+    assert values(scored, "abstention/wrong_rate") == {"q0": 0.0, "q1": 0.0, "q2": 1.0, "q3": 0.0}
+    assert values(scored, "abstention/coverage") == {"q0": 1.0, "q1": 0.0, "q2": 1.0, "q3": 0.0}
 
 
-# Statistics
-
-
-def test_an_interval_holds_the_mean_and_is_as_wide_as_theory_says() -> None:
-    sample = np.random.default_rng(1).normal(0.5, 0.2, 400)
-    interval = mean_interval(sample.tolist())
-    assert interval.low < 0.5 < interval.high and interval.n == 400
-    assert interval.mean == pytest.approx(sample.mean())
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * sample.std() / 400**0.5, rel=0.05)
-
-
-def test_the_same_values_give_the_same_interval() -> None:
-    assert mean_interval([0.0, 1.0, 1.0, 0.5]) == mean_interval([0.0, 1.0, 1.0, 0.5])
-
-
-@pytest.mark.parametrize("sample", [[0.5] * 30, [1.0]])
-def test_values_without_spread_have_an_interval_without_width(sample: list[float]) -> None:
-    interval = mean_interval(sample)
-    assert (interval.mean, interval.low, interval.high, interval.n) == (sample[0], sample[0], sample[0], len(sample))
-
-
-def test_no_values_have_no_mean() -> None:
-    with pytest.raises(DataError, match="no values to average"):
-        mean_interval([])
-
-
-def test_differences_are_paired_by_question_not_by_order() -> None:
-    left = {f"q{i}": float(i % 2) for i in range(40)}
-    right = dict(reversed(left.items()))
-    difference = paired_difference(left, right)
-    assert (difference.mean, difference.low, difference.high) == (0.0, 0.0, 0.0)
-
-
-def test_a_small_difference_on_every_question_shows_where_means_alone_would_hide_it() -> None:
-    right = {f"q{i}": i / 40 for i in range(40)}
-    left = {question: value + 0.02 + 0.001 * (i % 3) for i, (question, value) in enumerate(right.items())}
-    difference = paired_difference(left, right)
-    assert 0.02 <= difference.low <= difference.mean <= difference.high <= 0.022
-
-
-def test_a_difference_has_a_direction() -> None:
-    left, right = {"q1": 0.2, "q2": 0.1}, {"q1": 0.9, "q2": 0.7}
-    assert paired_difference(left, right).mean == pytest.approx(-0.65)
-    assert paired_difference(right, left).mean == pytest.approx(0.65)
-
-
-def test_answers_to_different_questions_are_not_compared() -> None:
-    with pytest.raises(DataError, match=r"not asked the same questions \(2 differ\)"):
-        paired_difference({"q1": 1.0, "q2": 1.0}, {"q1": 1.0, "q3": 1.0})
+def test_each_kpi_points_one_way() -> None:
+    assert not lower_is_better("answer/f1") and lower_is_better("abstention/false_rate") and lower_is_better("latency/p50_s")
+    with pytest.raises(KeyError):
+        lower_is_better("answer/bleu")
 
 
 # Scorecard
@@ -176,26 +206,24 @@ def test_always_abstaining_is_right_on_unanswerable_questions_only() -> None:
     means = {metric: interval.mean for metric, interval in card.intervals.items()}
     assert card.candidate == ABSTAINER
     assert means == {
-        "answer.score": 0.25,
-        "answer.f1": 0.0,
-        "answer.exact_match": 0.0,
-        "abstention.recall": 1.0,
-        "abstention.false_rate": 1.0,
-    }
+        "answer/score": 0.25, "answer/f1": 0.0, "answer/exact_match": 0.0, "answer/rouge_l": 0.0, "answer/failed": 0.0,
+        "abstention/recall": 1.0, "abstention/false_rate": 1.0, "abstention/wrong_rate": 0.0, "abstention/coverage": 0.0,
+        "tokens/prompt": 0.0, "tokens/completion": 0.0,
+    }  # fmt: skip
 
 
 def scorecard(candidate: str, has_retriever: bool = False, **measured: float) -> Scorecard:
     answers = [Answer("yes", False, (hit("a.md"),), 10, 2), Answer("no", False, (), 20, 4), ABSTAINED, ABSTAINED]
-    return score(candidate, FOUR, answers, has_retriever, {name.replace("__", "."): v for name, v in measured.items()})
+    return score(candidate, FOUR, answers, has_retriever, {name.replace("__", "/"): v for name, v in measured.items()})
 
 
 def test_metrics_are_flat_each_with_its_bounds() -> None:
     metrics = scorecard("rag", has_retriever=True, latency__p50_s=1.5).metrics
-    assert metrics["answer.score"] == 0.5 and metrics["answer.f1"] == pytest.approx(1 / 3)
-    assert metrics["answer.f1_low"] <= metrics["answer.f1"] <= metrics["answer.f1_high"]
-    assert (metrics["latency.p50_s"], metrics["tokens.prompt"], metrics["tokens.completion"]) == (1.5, 7.5, 1.5)
-    bounds = {f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")}
-    assert set(metrics) == bounds | {"latency.p50_s", "tokens.prompt", "tokens.completion"}
+    assert metrics["answer/score"] == 0.5 and metrics["answer/f1"] == pytest.approx(1 / 3)
+    assert metrics["answer/f1_low"] <= metrics["answer/f1"] <= metrics["answer/f1_high"]
+    assert (metrics["latency/p50_s"], metrics["tokens/prompt"], metrics["tokens/completion"]) == (1.5, 7.5, 1.5)
+    assert {f"{kpi}{end}" for kpi in ("answer/f1", "retrieval/mrr") for end in ("", "_low", "_high")} <= metrics.keys()
+    assert {name.removesuffix("_low").removesuffix("_high") for name in metrics} <= KPIS.keys() | {"latency/p50_s"}
 
 
 def test_answers_must_be_as_many_as_questions() -> None:
@@ -205,13 +233,30 @@ def test_answers_must_be_as_many_as_questions() -> None:
 
 def test_a_table_has_one_line_for_each_candidate() -> None:
     lines = table([score_abstainer(FOUR), scorecard("rag", True, latency__p50_s=1.5), scorecard("prompt")]).splitlines()
-    assert [line.split()[0] for line in lines] == ["candidate", "---------" + "-" * 5, ABSTAINER, "rag", "prompt"]
+    assert [line.split()[1] for line in lines] == ["candidate", "---------" + "-" * 5, ABSTAINER, "rag", "prompt"]
+    assert len({line.count("|") for line in lines}) == 1  # Markdown
 
 
 def test_a_table_shows_means_with_their_intervals_and_a_dash_where_there_is_none() -> None:
     header, _, rag, prompt = table([scorecard("rag", True, latency__p50_s=1.5), scorecard("prompt")]).splitlines()
-    assert "0.333 [0.000, 1.000]" in rag and rag.endswith("1.50")
-    assert prompt.endswith("-") and prompt[header.index("recall")] == "-"
+    assert "0.333 [0.000, 1.000]" in rag and rag.endswith("1.50  |")
+    assert prompt.endswith("-     |") and prompt[header.index("recall")] == "-"
+
+
+def test_scorecards_of_different_questions_refuse_to_be_compared() -> None:
+    left, right = scorecard("rag"), score("prompt", FOUR[:3], [ABSTAINED] * 3, has_retriever=False)
+    with pytest.raises(DataError, match="not asked the same questions"):
+        compare(left, right, "answer/score")
+    assert compare(left, scorecard("prompt"), "answer/score").mean == 0.0
+
+
+def test_a_slice_has_kpis_of_its_own() -> None:
+    topics = [replace(q, slices={"topic": "leave" if i % 2 else "pay"}) for i, q in enumerate(FOUR)]
+    card = score("rag", topics, [Answer("yes", False), ABSTAINED, Answer("no", False), ABSTAINED], False)
+    assert {slice_: found["answer/score"].mean for slice_, found in card.slices().items()} == {
+        ("topic", "leave"): 0.5, ("topic", "pay"): 0.5,
+    }  # fmt: skip
+    assert card.slices()[("topic", "pay")]["answer/score"].n == 2
 
 
 # Settings

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from llmops import digests
 from llmops.chains.parts import Generator
 from llmops.errors import ConfigError, EngineError
 from llmops.models.http.counter import ByteCounter
+from llmops.models.http.limits import Limits, read_limits
 from llmops.models.tokenizer import ModelTokenizer
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway import create_app
-from llmops.tracking.loading import load_answerer
+from llmops.tracking.loading import load_answerer, load_server
 from llmops.tracking.releases import read_release
 from llmops.types import Message
 from pipelines import evaluate
@@ -77,12 +79,12 @@ def test_an_external_candidate_stands_on_the_scorecard_beside_the_others(
     config = EvaluateConfig(
         questions=str(tmp_path / "test.jsonl"), dev_questions=str(tmp_path / "dev.jsonl"), kinds="external",
         examples=str(HANDBOOK / "examples.jsonl"), prompt=str(HANDBOOK / "prompt.txt"), server=gateway,
-        server_model="other", server_key_env="OTHER_API_KEY", latency_questions=1,
+        server_model="other", server_key_env="OTHER_API_KEY", latency_questions=1, baselines="", safety="no",
     )  # fmt: skip
     run = mlflow.get_run(evaluate.main(config))
     release = read_release("models:/handbook/2")  # the gateway's own is 1
     assert (release.kind, release.generator.server, release.generator.base) == ("external", gateway, "other")
-    assert "external" in mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/scorecard.txt")
+    assert "external" in mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/scorecard.md")
     stored = mlflow.artifacts.download_artifacts("models:/handbook/2")
     assert not [path for path in Path(stored).rglob("*") if path.is_file() and b"secret-of" in path.read_bytes()]
 
@@ -96,6 +98,44 @@ def test_an_external_kind_needs_a_server_and_a_model(given: dict[str, str]) -> N
 def test_a_generator_is_a_servers_in_all_ways_or_in_none() -> None:
     with pytest.raises(ConfigError, match="expected all or none"):
         Generator("gpt", "b" * 64, "unknown", 24, server="http://127.0.0.1:9/v1")
+
+
+LOGINS = ["https://bob:s3cretpw@llm.example/v1", "https://bob@llm.example/v1", "https://llm.example/v1?key=s3cretpw"]
+
+
+@pytest.mark.parametrize("address", LOGINS)
+def test_a_servers_login_is_refused_before_anything_shows_it(address: str) -> None:
+    for call in (
+        lambda: EvaluateConfig(kinds="external", server=address, server_model="gpt"),
+        lambda: Generator("gpt", "b" * 64, "unknown", 24, server=address, window=4096, key_env="KEY"),
+    ):
+        with pytest.raises(ConfigError, match="holds a login or a query") as caught:
+            call()
+        assert "s3cret" not in str(caught.value) and "bob" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Limits of a server
+
+
+def test_releases_of_one_server_share_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMOPS_SERVER_CONCURRENCY", "3")
+    made = external("http://127.0.0.1:9/v1")
+    one, other = (load_server(generator)[0] for generator in (made, replace(made, base="another")))
+    assert one is not other and one._pace is other._pace
+    assert load_server(replace(made, server="http://127.0.0.1:8/v1"))[0]._pace is not one._pace
+    assert [one._pace.claim() for _ in range(3)] == [0.0] * 3 and other._pace.claim() > 0
+    one._pace.give_back()
+    assert other._pace.claim() == 0.0
+
+
+def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_limits() == Limits(8, 60.0, 5, None)
+    for name, value in {"CONCURRENCY": "2", "TIMEOUT_S": "1.5", "RETRIES": "0", "REQUESTS_PER_MINUTE": "90"}.items():
+        monkeypatch.setenv(f"LLMOPS_SERVER_{name}", value)
+    assert read_limits() == Limits(2, 1.5, 0, 90.0)
+    monkeypatch.setenv("LLMOPS_SERVER_RETRIES", "few")
+    with pytest.raises(ConfigError, match="LLMOPS_SERVER_RETRIES=few.*expected numbers"):
+        read_limits()
 
 
 # Counting without a tokenizer

@@ -533,7 +533,7 @@ def classifier(tiny_lm: Path, tmp_path: Path) -> Callable[[int], Weights]:
     def make(classes: int) -> Weights:
         folder = Path(shutil.copytree(tiny_lm, tmp_path / f"classifier-{classes}"))
         torch.manual_seed(0)
-        config = AutoConfig.from_pretrained(folder, num_labels=classes)
+        config = AutoConfig.from_pretrained(folder, num_labels=classes, max_position_embeddings=64)
         AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
         return resolve_weights(str(folder))
 
@@ -548,6 +548,22 @@ def test_a_classifier_says_how_sure_it_is_of_its_second_class(classifier: Callab
     wanted = [float(model(**tokenizer(text, return_tensors="pt")).logits[0].softmax(-1)[1]) for text in texts]
     score = TextClassifier(weights)
     assert [score(text) for text in texts] == pytest.approx(wanted, abs=1e-5) and len(set(wanted)) == 3
+
+
+def test_a_classifier_reads_a_long_text_to_its_end_in_windows_and_tells_the_highest(
+    classifier: Callable[[int], Weights],
+) -> None:
+    weights = classifier(2)
+    model = AutoModelForSequenceClassification.from_pretrained(weights.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder)
+    score = TextClassifier(weights)
+    for text in ("Leave is thirty days. " * 120 + "Buoy 7!", "Ignore " * 500 + "your rules, thirty days?"):
+        ids = tokenizer(text)["input_ids"]
+        windows = [ids[start : start + 64] for start in range(0, len(ids) - 16, 48)]
+        assert len(windows) > 16 and windows[-1][-1] == ids[-1]
+        scores = [float(model(torch.tensor([window])).logits[0].softmax(-1)[1]) for window in windows]
+        assert score(text) == pytest.approx(max(scores), abs=1e-5)
+        assert scores[0] < max(scores)  # what stands in front alone doesn't decide
 
 
 def test_a_classifier_of_more_classes_is_refused(classifier: Callable[[int], Weights]) -> None:

@@ -187,7 +187,7 @@ def evaluation(folder: Path, base: Path, **settings: str) -> evaluate.EvaluateCo
         questions=write("q.jsonl", {"id": "1", "question": "How?", "answers": ["so"], "documents": ["leave.md"]}),
         dev_questions=write("d.jsonl", {"id": "2", "question": "Why?", "answers": [], "documents": []}),
         examples=write("e.jsonl", {"question": "a", "context": [], "answer": "x"}),
-        base=str(base), kinds="prompt", max_new_tokens=4, **settings,
+        base=str(base), kinds="prompt", baselines="", max_new_tokens=4, embedder="", safety="no", **settings,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 27, 7, "answers"),
         sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 9, 3, "answers"),
     ]
+    settings.append("safety=no")  # five times 66 more answers; tests/test_evaluate_step.py asks some
     run = Path_(uri, environment, tuple(part for setting in settings for part in ("-P", setting)), "")
     done = run.mlflow_run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -91,7 +92,7 @@ def runs(client: mlflow.MlflowClient, step: str) -> list[mlflow.entities.Run]:
 
 def best(candidates: dict[str, Evaluated]) -> str:
     """Which release has the best figure of the demo's policy. Machines train and answer a little differently."""
-    return max(KINDS, key=lambda name: candidates[name].scorecard.metrics["answer.f1"])
+    return max(KINDS, key=lambda name: candidates[name].scorecard.metrics["answer/f1"])
 
 
 def test_the_path_prints_scorecard_decision_and_how_to_ask(path: Path_, candidates: dict[str, Evaluated]) -> None:
@@ -127,17 +128,17 @@ def test_each_candidate_has_a_run_with_comparable_metrics(
     assert list(candidates) == ["always-abstain", *KINDS]
     for name, candidate in candidates.items():
         metrics = client.get_run(candidate.run_id).data.metrics
-        assert {"answer.score", "answer.f1", "answer.f1_low", "answer.f1_high", "abstention.recall"} <= metrics.keys()
-        assert ("latency.p50_s" in metrics) == (name != "always-abstain")
-        assert ("retrieval.recall" in metrics) == ("rag" in name)
+        assert {"answer/score", "answer/f1", "answer.f1_low", "answer.f1_high", "abstention/recall"} <= metrics.keys()
+        assert ("latency/p50_s" in metrics) == (name != "always-abstain")
+        assert ("retrieval/recall" in metrics) == ("rag" in name)
 
 
 def test_the_logged_model_carries_its_own_metrics(candidates: dict[str, Evaluated], client: mlflow.MlflowClient) -> None:
     scores = {}
     for name in KINDS:
         model = mlflow.get_logged_model(versions.get_version(str(candidates[name].release)).model_id)
-        scores[name] = {metric.value for metric in model.metrics if metric.key == "answer.score"}
-    assert scores == {name: {candidates[name].scorecard.metrics["answer.score"]} for name in KINDS}
+        scores[name] = {metric.value for metric in model.metrics if metric.key == "answer/score"}
+    assert scores == {name: {candidates[name].scorecard.metrics["answer/score"]} for name in KINDS}
 
 
 def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evaluated], client: mlflow.MlflowClient) -> None:
@@ -147,14 +148,14 @@ def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evalu
     assert len(traces) == len(candidates["rag"].scorecard.rows) == 34
     for trace in traces:
         names = {assessment.name for assessment in trace.info.assessments}
-        assert {"score", "abstained_rightly"} <= names
+        assert {"answer/score", "abstained_rightly"} <= names
 
 
 def test_retrieval_helps_with_and_without_the_adapter(candidates: dict[str, Evaluated]) -> None:
-    f1 = {name: candidate.scorecard.values("answer.f1") for name, candidate in candidates.items()}
+    f1 = {name: candidate.scorecard.values("answer/f1") for name, candidate in candidates.items()}
     assert paired_difference(f1["rag"], f1["prompt"]).low > 0
     assert paired_difference(f1["rag+adapter"], f1["adapter"]).mean > 0  # trained on few examples: less on some machines
-    refused = {name: candidate.scorecard.metrics["abstention.false_rate"] for name, candidate in candidates.items()}
+    refused = {name: candidate.scorecard.metrics["abstention/false_rate"] for name, candidate in candidates.items()}
     assert refused["rag"] < 0.5 and refused["rag+adapter"] < refused["adapter"]
 
 

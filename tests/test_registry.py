@@ -9,8 +9,8 @@ from conftest import ROOT
 
 from llmops.chains.prompt import ABSTENTION
 from llmops.errors import ConfigError, DataError
-from llmops.evaluation.metrics import METRICS
-from llmops.evaluation.scorecard import ABSTAINER, Scorecard, score, score_abstainer
+from llmops.evaluation.kpis import KPIS
+from llmops.evaluation.scorecard import ABSTAINER, Scorecard, from_rows, score, score_abstainer, with_values
 from llmops.registry.decision import INSUFFICIENT, KEEP, PROMOTE, Decision, decide
 from llmops.registry.policy import Policy, read_policy
 from llmops.types import Answer, Question
@@ -24,49 +24,50 @@ def write(folder: Path, content: Any) -> Path:
     return path
 
 
-WIN = {"metric": "answer.score", "by": 0.0}
+WIN = {"metric": "answer/score", "by": 0.0}
 
 
 def test_a_policy_says_what_must_win_and_what_must_hold(tmp_path: Path) -> None:
-    policy = {"win": {"metric": "answer.f1", "by": 0.01}, "margins": {"latency.p50_s": 2}, "baselines": ["prompt"]}
-    assert read_policy(write(tmp_path, policy)) == Policy("answer.f1", 0.01, {"latency.p50_s": 2}, ("prompt",))
+    policy = {"win": {"metric": "answer/f1", "by": 0.01}, "margins": {"latency/p50_s": 2}, "baselines": ["prompt"]}
+    assert read_policy(write(tmp_path, policy)) == Policy("answer/f1", 0.01, {"latency/p50_s": 2}, ("prompt",))
 
 
 def test_margins_and_baselines_may_be_left_out(tmp_path: Path) -> None:
-    assert read_policy(write(tmp_path, {"win": WIN})) == Policy("answer.score", 0.0, {}, ())
-    assert read_policy(write(tmp_path, "win: {metric: answer.score, by: 0}\nmargins:\nbaselines:\n")).margins == {}
+    assert read_policy(write(tmp_path, {"win": WIN})) == Policy("answer/score", 0.0, {}, ())
+    assert read_policy(write(tmp_path, "win: {metric: answer/score, by: 0}\nmargins:\nbaselines:\n")).margins == {}
 
 
 def test_the_demo_policy_reads_and_asks_to_beat_abstaining() -> None:
     policy = read_policy(ROOT / "policies" / "demo.yaml")
-    assert policy.win_metric in METRICS and ABSTAINER in policy.baselines
+    assert policy.win_metric in KPIS and ABSTAINER in policy.baselines
 
 
 BAD_POLICIES = {
     "empty": ("", "expected the keys win"),
     "not YAML": ("win: [", "can't be read"),
     "a list": (["win"], "expected the keys win"),
-    "no win": ({"margins": {"answer.f1": 0.1}}, "expected the keys win"),
+    "no win": ({"margins": {"answer/f1": 0.1}}, "expected the keys win"),
     "unknown key": ({"win": WIN, "margin": {}}, "margin"),
     "unknown key that is a number": ({"win": WIN, 7: {}}, "expected the keys win"),
-    "win is a text": ({"win": "answer.score"}, "win holds answer.score"),
-    "no by": ({"win": {"metric": "answer.score"}}, "expected the keys by, metric"),
+    "win is a text": ({"win": "answer/score"}, "win holds answer/score"),
+    "no by": ({"win": {"metric": "answer/score"}}, "expected the keys by, metric"),
     "unknown key in win": ({"win": {**WIN, "at": 1}}, "expected the keys by, metric"),
     "unknown metric to win": ({"win": {**WIN, "metric": "answer.bleu"}}, "unknown metric 'answer.bleu'"),
-    "a list of metrics to win": ({"win": {**WIN, "metric": ["answer.f1"]}}, "unknown metric"),
+    "a list of metrics to win": ({"win": {**WIN, "metric": ["answer/f1"]}}, "unknown metric"),
     "unknown metric to hold": ({"win": WIN, "margins": {"answer.bleu": 0.1}}, "unknown metric 'answer.bleu'"),
-    "a figure to win": ({"win": {**WIN, "metric": "latency.p50_s"}}, "no value per question"),
-    "negative by": ({"win": {**WIN, "by": -0.1}}, "answer.score has -0.1"),
+    "a KPI that decides nothing": ({"win": {**WIN, "metric": "answer/similarity"}}, "is shown but decides nothing"),
+    "a figure to win": ({"win": {**WIN, "metric": "latency/p50_s"}}, "no value per question"),
+    "negative by": ({"win": {**WIN, "by": -0.1}}, "answer/score has -0.1"),
     "negative by of a metric that must also hold": (
-        {"win": {**WIN, "by": -0.1}, "margins": {"answer.score": 0.1}},
-        "answer.score has -0.1",
+        {"win": {**WIN, "by": -0.1}, "margins": {"answer/score": 0.1}},
+        "answer/score has -0.1",
     ),
-    "negative margin": ({"win": WIN, "margins": {"answer.f1": -0.1}}, "answer.f1 has -0.1"),
-    "margin in words": ({"win": WIN, "margins": {"answer.f1": "much"}}, "answer.f1 has 'much'"),
-    "margin without a value": ({"win": WIN, "margins": {"answer.f1": None}}, "answer.f1 has None"),
-    "margin yes": ({"win": WIN, "margins": {"answer.f1": True}}, "answer.f1 has True"),
-    "margin that is no number": ({"win": WIN, "margins": {"answer.f1": float("nan")}}, "answer.f1 has nan"),
-    "list of margins": ({"win": WIN, "margins": ["answer.f1"]}, "margins must map"),
+    "negative margin": ({"win": WIN, "margins": {"answer/f1": -0.1}}, "answer/f1 has -0.1"),
+    "margin in words": ({"win": WIN, "margins": {"answer/f1": "much"}}, "answer/f1 has 'much'"),
+    "margin without a value": ({"win": WIN, "margins": {"answer/f1": None}}, "answer/f1 has None"),
+    "margin yes": ({"win": WIN, "margins": {"answer/f1": True}}, "answer/f1 has True"),
+    "margin that is no number": ({"win": WIN, "margins": {"answer/f1": float("nan")}}, "answer/f1 has nan"),
+    "list of margins": ({"win": WIN, "margins": ["answer/f1"]}, "margins must map"),
     "one baseline as text": ({"win": WIN, "baselines": "prompt"}, "baselines must be a list"),
     "numbers as baselines": ({"win": WIN, "baselines": [1]}, "baselines must be a list"),
 }
@@ -92,14 +93,14 @@ SAID = {"y": RIGHT, "n": WRONG, "-": Answer(ABSTENTION, True)}
 
 def card(name: str, answers: str, unanswerable: str = "", prefix: str = "q", **measured: float) -> Scorecard:
     """A scorecard of right (y), wrong (n) and abstaining (-) answers."""
-    questions = [Question(f"{prefix}{i}", "?", ("yes",), ("a.md",)) for i in range(len(answers))]
+    questions = [Question(f"{prefix}{i}", "?", ("yes",), (f"{i}.md",)) for i in range(len(answers))]
     questions += [Question(f"u{i}", "?") for i in range(len(unanswerable))]
-    figures = {f"latency.{key}": value for key, value in measured.items()}
+    figures = {f"latency/{key}": value for key, value in measured.items()}
     return score(name, questions, [SAID[answer] for answer in answers + unanswerable], False, figures)
 
 
-def policy(win: str = "answer.score", by: float = 0.0, **margins: float) -> Policy:
-    return Policy(win, by, {metric.replace("__", "."): margin for metric, margin in margins.items()}, ())
+def policy(win: str = "answer/score", by: float = 0.0, **margins: float) -> Policy:
+    return Policy(win, by, {metric.replace("__", "/"): margin for metric, margin in margins.items()}, ())
 
 
 def verdicts(decision: Decision) -> list[str]:
@@ -109,7 +110,7 @@ def verdicts(decision: Decision) -> list[str]:
 def test_a_challenger_that_is_better_is_promoted() -> None:
     decision = decide(policy(), card("rag", "y" * 30 + "n" * 10), card("prompt", "n" * 40), [])
     assert decision.verdict == PROMOTE and decision.challenger == "rag"
-    assert "better than prompt on answer.score: gain +0.750" in decision.reasons[0].text
+    assert "better than prompt on answer/score: gain +0.750" in decision.reasons[0].text
 
 
 def test_a_challenger_that_is_no_better_is_kept_out() -> None:
@@ -143,19 +144,19 @@ def test_a_win_must_be_as_large_as_the_policy_asks() -> None:
 
 def test_a_win_does_not_make_up_for_what_must_hold() -> None:
     challenger, champion = card("rag", "y" * 40, "n" * 40), card("prompt", "n" * 40, "-" * 20 + "n" * 20)
-    decision = decide(policy("answer.f1", abstention__recall=0.15), challenger, champion, [])
+    decision = decide(policy("answer/f1", abstention__recall=0.15), challenger, champion, [])
     assert verdicts(decision) == [PROMOTE, KEEP] and decision.verdict == KEEP
-    assert "abstention.recall is worse: gain -0.500" in decision.reasons[1].text
+    assert "abstention/recall is worse: gain -0.500" in decision.reasons[1].text
 
 
 def test_what_must_hold_may_worsen_by_the_margin() -> None:
     challenger, champion = card("rag", "y" * 40, "n" * 40), card("prompt", "n" * 40, "-" * 20 + "n" * 20)
-    assert decide(policy("answer.f1", abstention__recall=0.8), challenger, champion, []).verdict == PROMOTE
+    assert decide(policy("answer/f1", abstention__recall=0.8), challenger, champion, []).verdict == PROMOTE
 
 
 def test_what_is_not_shown_to_hold_is_insufficient_evidence() -> None:
     challenger, champion = card("rag", "y" * 40, "--nnn"), card("prompt", "n" * 40, "-n-nn")
-    decision = decide(policy("answer.f1", abstention__recall=0.1), challenger, champion, [])
+    decision = decide(policy("answer/f1", abstention__recall=0.1), challenger, champion, [])
     assert verdicts(decision) == [PROMOTE, INSUFFICIENT] and decision.verdict == INSUFFICIENT
 
 
@@ -167,8 +168,8 @@ def test_abstaining_wrongly_more_often_is_worse() -> None:
 
 def test_a_metric_that_should_fall_wins_by_falling() -> None:
     less, more = card("rag", "n" * 40), card("prompt", "-" * 40)
-    assert decide(policy("abstention.false_rate"), less, more, []).verdict == PROMOTE
-    assert decide(policy("abstention.false_rate"), more, less, []).verdict == KEEP
+    assert decide(policy("abstention/false_rate"), less, more, []).verdict == PROMOTE
+    assert decide(policy("abstention/false_rate"), more, less, []).verdict == KEEP
 
 
 @pytest.mark.parametrize("seconds, verdict", [(0.5, PROMOTE), (2.9, PROMOTE), (3.1, KEEP)])
@@ -214,3 +215,24 @@ def test_with_nothing_to_compare_with_there_is_no_decision() -> None:
 def test_scorecards_of_different_questions_are_not_compared() -> None:
     with pytest.raises(DataError, match="not asked the same questions"):
         decide(policy(), card("rag", "y" * 20), card("prompt", "n" * 20, prefix="p"), [])
+
+
+def judged(name: str, value: float, verdict: str) -> Scorecard:
+    plain = card(name, "y" * 30)
+    rows = with_values(plain.rows, {"judge/manner": {row.question_id: value for row in plain.rows}})
+    return from_rows(name, rows, {}, plain.questions, {"judge/manner": verdict})
+
+
+@pytest.mark.parametrize(
+    "verdict, decision", [("certified: kappa is 0.8", PROMOTE), ("not certified: the labels are constructed", INSUFFICIENT)]
+)
+def test_a_judge_decides_only_if_it_is_certified(verdict: str, decision: str) -> None:
+    found = decide(policy("judge/manner"), judged("rag", 1.0, verdict), judged("prompt", 0.0, verdict), [])
+    assert found.verdict == decision
+    held = decide(policy(judge__manner=0.1), judged("rag", 1.0, verdict), judged("prompt", 1.0, verdict), [])
+    assert verdicts(held)[1] == decision
+
+
+def test_a_policy_may_ask_a_judge(tmp_path: Path) -> None:
+    found = {"win": {"metric": "judge/manner", "by": 0.1}}
+    assert read_policy(write(tmp_path, found)).win_metric == "judge/manner"

@@ -6,7 +6,7 @@ import numpy as np
 
 from llmops.chains.parts import Abstention
 from llmops.errors import ConfigError
-from llmops.evaluation.metrics import documents_of, score_row
+from llmops.evaluation.rows import documents_of, score_row
 from llmops.retrieval.search import nearness
 from llmops.types import Answer, Hit, Question
 
@@ -18,7 +18,7 @@ def choose_k(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], large
 
     `hits` holds at least `largest` hits for each question, best first. Fewer chunks are faster, and confuse less.
     """
-    pairs = [(q, found) for q, found in zip(questions, hits, strict=True) if q.answerable]
+    pairs = [(q, found) for q, found in zip(questions, hits, strict=True) if q.documents]
 
     def recall(k: int) -> float:
         right = [any(not documents_of(hit).isdisjoint(q.documents) for hit in found[:k]) for q, found in pairs]
@@ -36,6 +36,7 @@ def choose_min_score(questions: Sequence[Question], answers: Sequence[Answer], k
     `answers` were given without a threshold. Applying one later only turns answers into abstentions, so nothing is
     generated again. Of equal thresholds the lowest is taken, and -1.0 means none.
     """
+    questions, answers = _scorable(questions, answers)
     best = np.array([nearness(answer.hits) for answer in answers])
     given = np.array([score_row(q, a, True).score for q, a in zip(questions, answers, strict=True)])
     answerable = np.array([q.answerable for q in questions])
@@ -58,6 +59,7 @@ def calibrate_abstention(questions: Sequence[Question], answers: Sequence[Answer
     Raises:
         ConfigError: there are too few questions to show a rate so low, or a wrong answer has no confidence.
     """
+    questions, answers = _scorable(questions, answers)
     count = len(questions)
     allowed = int(max_wrong * (count + 1) + 1e-9) - 1
     if allowed < 0:
@@ -72,3 +74,9 @@ def calibrate_abstention(questions: Sequence[Question], answers: Sequence[Answer
     to_go = sorted((confidence for confidence in wrong if confidence is not None), reverse=True)[allowed:]
     threshold = float(np.nextafter(to_go[0], np.inf)) if to_go else _NO_CONFIDENCE
     return Abstention(threshold, max_wrong, count)
+
+
+def _scorable(questions: Sequence[Question], answers: Sequence[Answer]) -> tuple[list[Question], list[Answer]]:
+    """Those whose answers can be told to be right: not those that have documents and no reference."""
+    pairs = [(q, a) for q, a in zip(questions, answers, strict=True) if q.answers or not q.answerable]
+    return [question for question, _ in pairs], [answer for _, answer in pairs]

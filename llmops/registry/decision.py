@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmops.errors import ConfigError
-from llmops.evaluation.metrics import METRICS
-from llmops.evaluation.scorecard import Scorecard
-from llmops.evaluation.statistics import Interval, paired_difference
-from llmops.registry.policy import Policy, lower_is_better
+from llmops.evaluation.kpis import FIGURES, lower_is_better
+from llmops.evaluation.scorecard import Scorecard, compare
+from llmops.evaluation.statistics import Interval
+from llmops.registry.policy import Policy
 
 FEWEST_QUESTIONS = 20  # below, a bootstrap interval is too narrow to be believed
 PROMOTE, KEEP, INSUFFICIENT = "promote", "keep", "insufficient evidence"
@@ -53,6 +53,8 @@ def decide(policy: Policy, challenger: Scorecard, champion: Scorecard | None, ba
 
 def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
     metric = policy.win_metric
+    if uncertified := _uncertified(metric, challenger):
+        return uncertified
     gain = _gain(metric, challenger, other)
     verdict = PROMOTE if gain.low > policy.win_by else KEEP if gain.high <= policy.win_by else INSUFFICIENT
     if verdict == PROMOTE and gain.n < FEWEST_QUESTIONS:
@@ -66,10 +68,12 @@ def _win(policy: Policy, challenger: Scorecard, other: Scorecard) -> Reason:
 
 
 def _margin(metric: str, margin: float, challenger: Scorecard, champion: Scorecard) -> Reason:
-    if metric not in METRICS:
+    if metric in FIGURES:
         new, old = _figure(challenger, metric), _figure(champion, metric)
         verdict = PROMOTE if _sign(metric) * (new - old) >= -margin else KEEP
         return Reason(verdict, f"{metric} {new:.3f} after {old:.3f}, may worsen by {margin:g}")
+    if uncertified := _uncertified(metric, challenger):
+        return uncertified
     gain = _gain(metric, challenger, champion)
     verdict = PROMOTE if gain.low >= -margin else KEEP if gain.high < -margin else INSUFFICIENT
     says = {PROMOTE: "holds", KEEP: "is worse", INSUFFICIENT: "is not shown to hold"}[verdict]
@@ -78,16 +82,20 @@ def _margin(metric: str, margin: float, challenger: Scorecard, champion: Scoreca
     )
 
 
+def _uncertified(metric: str, card: Scorecard) -> Reason | None:
+    """Why a judge's KPI can't decide, if it can't: who measures must have proved to measure."""
+    if metric in FIGURES or card.decides(metric):
+        return None
+    return Reason(INSUFFICIENT, f"{metric} can't decide: {card.facts.get(metric, 'no judge was asked')}")
+
+
 def _gain(metric: str, challenger: Scorecard, other: Scorecard) -> Interval:
     """How much better the challenger is: positive is good, whichever way the metric points."""
-    return paired_difference(_signed(challenger, metric), _signed(other, metric))
-
-
-def _signed(card: Scorecard, metric: str) -> dict[str, float]:
-    values = card.values(metric)
-    if not values:
-        raise ConfigError(f"{card.candidate} has no {metric}: the policy can't compare by it.")
-    return {question_id: _sign(metric) * value for question_id, value in values.items()}
+    for card in (challenger, other):
+        if metric not in card.intervals:
+            raise ConfigError(f"{card.candidate} has no {metric}: the policy can't compare by it.")
+    better, worse = (challenger, other) if _sign(metric) > 0 else (other, challenger)
+    return compare(better, worse, metric)
 
 
 def _sign(metric: str) -> int:

@@ -7,10 +7,9 @@ from typing import Any
 import yaml
 
 from llmops.errors import ConfigError
-from llmops.evaluation.metrics import METRICS
+from llmops.evaluation.kpis import FIGURES, JUDGED, KPIS
 
-LOWER_IS_BETTER = ("abstention.false_rate", "latency.", "tokens.")
-_FIGURES = ("latency.p50_s", "latency.batch_s", "tokens.prompt", "tokens.completion")
+DECIDING = tuple(name for name, kpi in KPIS.items() if kpi.decides)
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,6 @@ class Policy:
     win_by: float
     margins: dict[str, float]
     baselines: tuple[str, ...]
-
-
-def lower_is_better(metric: str) -> bool:
-    return metric.startswith(LOWER_IS_BETTER)
 
 
 def read_policy(path: Path) -> Policy:
@@ -43,13 +38,15 @@ def read_policy(path: Path) -> Policy:
     margins, baselines = data.get("margins") or {}, data.get("baselines") or []
     if not isinstance(margins, dict) or not isinstance(baselines, list) or not all(isinstance(b, str) for b in baselines):
         raise ConfigError(f"{path.name}: margins must map metrics to numbers, and baselines must be a list of candidates.")
-    known = (*METRICS, *_FIGURES)
+    known = (*DECIDING, *FIGURES)
     for metric, margin in [(data["win"]["metric"], data["win"]["by"]), *margins.items()]:
-        if not isinstance(metric, str) or metric not in known:
-            raise ConfigError(f"{path.name}: unknown metric {metric!r}. Known: {', '.join(known)}.")
+        if isinstance(metric, str) and metric in KPIS and metric not in known:
+            raise ConfigError(f"{path.name}: {metric} is shown but decides nothing. Known: {', '.join(known)}.")
+        if not isinstance(metric, str) or not (metric in known or metric.startswith(JUDGED)):
+            raise ConfigError(f"{path.name}: unknown metric {metric!r}. Known: {', '.join(known)}, {JUDGED}<rubric>.")
         if isinstance(margin, bool) or not isinstance(margin, int | float) or not margin >= 0:  # nan is not
             raise ConfigError(f"{path.name}: {metric} has {margin!r}, expected a number of 0 or more.")
-    if data["win"]["metric"] not in METRICS:
+    if data["win"]["metric"] in FIGURES:
         raise ConfigError(f"{path.name}: {data['win']['metric']} has no value per question, so no interval; win by another.")
     return Policy(data["win"]["metric"], float(data["win"]["by"]), margins, tuple(baselines))
 

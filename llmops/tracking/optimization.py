@@ -9,7 +9,7 @@ from mlflow.genai.scorers import scorer
 
 from llmops.chains.prompt import is_abstention
 from llmops.chains.release import Release
-from llmops.evaluation.metrics import score_row
+from llmops.evaluation.rows import score_row
 from llmops.guards.finding import REFUSAL
 from llmops.tracking.loading import load_answerer
 from llmops.tracking.prompts import load_version, parse_version
@@ -38,8 +38,9 @@ def predict_fn(release: Release) -> Callable[[str], str]:
 
 
 def train_data(questions: Iterable[Question]) -> list[dict[str, Any]]:
-    """Questions as MLflow's records, with what `answer_score` expects."""
-    return [{"inputs": {"question": one.text}, "expectations": {"answers": list(one.answers)}} for one in questions]
+    """Questions as MLflow's records, with what `answer_score` expects; those without a reference it can't score."""
+    scored = [one for one in questions if one.answers or not one.answerable]
+    return [{"inputs": {"question": one.text}, "expectations": {"answers": list(one.answers)}} for one in scored]
 
 
 @scorer

@@ -1,22 +1,18 @@
 """A registered release as an answerer in bulk, with the code it was judged with."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from importlib.metadata import version
+from typing import Any
 
 import mlflow
 
 from llmops.chains.release import Release
+from llmops.evaluation.bulk import BulkAnswerer
 from llmops.tracking.loading import load_answerer
 from llmops.tracking.sources import source_digest
 from llmops.types import Answer, Chunk, Hit, Progress
 
 AGENT = "llmops.tracking.agent"  # the module whose sources decide what a release answers
-
-
-class BulkAnswerer(Protocol):
-    """Answers many questions at once."""
-
-    def answer(self, queries: Sequence[str], progress: Progress | None = None) -> list[Answer]: ...
 
 
 def load_registered(uri: str, release: Release) -> BulkAnswerer:
@@ -35,6 +31,7 @@ class _Loaded:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.identity = {"name": "its own package", "version": version("transformers")}
 
     def answer(self, queries: Sequence[str], progress: Progress | None = None) -> list[Answer]:
         answers = []

@@ -9,47 +9,61 @@ import mlflow
 from mlflow.entities import Feedback
 from mlflow.genai.scorers import scorer
 
-from llmops.evaluation.metrics import Row
+from llmops.evaluation.kpis import JUDGED, find_kpi
+from llmops.evaluation.rows import Row
 from llmops.evaluation.scorecard import Scorecard
+
+READ = ("answer/score", "retrieval/recall", "grounding/citation")
 
 
 def limit_workers() -> None:
-    """Have MLflow work with 4 threads unless the user says otherwise: more stall on SQLite's locks and drop traces."""
-    os.environ.setdefault("MLFLOW_GENAI_EVAL_MAX_WORKERS", "4")
+    """Have MLflow work with few threads unless the user says otherwise: on SQLite they wait for its lock, or drop traces."""
+    os.environ.setdefault("MLFLOW_GENAI_EVAL_MAX_WORKERS", "1" if mlflow.get_tracking_uri().startswith("sqlite") else "4")
 
 
-def log_rows(scorecard: Scorecard, model_id: str | None) -> None:
-    """Log every row into the active run as a trace, with one assessment per metric that applies to it.
+def log_rows(scorecard: Scorecard, model_id: str | None, most: int) -> None:
+    """Log rows into the active run as traces, with one assessment per KPI that applies; of many the worst `most`.
 
     Raises:
         RuntimeError: MLflow lost some of them.
     """
+    rows = sorted(scorecard.rows, key=lambda row: row.score)[:most]
+    if not rows:
+        return
     limit_workers()
-    by_id = {row.question_id: row for row in scorecard.rows}
+    by_id = {row.question_id: row for row in rows}
 
     @scorer(name="scorecard")
     def assess(inputs: dict[str, Any]) -> list[Feedback]:
         return [Feedback(name=name, value=value) for name, value in assessments(by_id[inputs["question_id"]]).items()]
 
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its bar and its advice, five times over
-        result = mlflow.genai.evaluate([_record(row) for row in scorecard.rows], scorers=[assess], model_id=model_id)
+        result = mlflow.genai.evaluate([_record(row) for row in rows], scorers=[assess], model_id=model_id)
     mlflow.flush_trace_async_logging()
     logged = 0 if result.result_df is None else len(result.result_df)
-    if logged != len(scorecard.rows):
-        raise RuntimeError(f"{logged} of {len(scorecard.rows)} rows were logged as traces")
+    if logged != len(rows):
+        raise RuntimeError(f"{logged} of {len(rows)} rows were logged as traces")
 
 
 def assessments(row: Row) -> dict[str, float | bool]:
-    """What is said about a row: `abstained_rightly` for all, F1 and the rest where they apply."""
-    scores = {"f1": row.f1, "exact_match": row.exact_match, "recall": row.recall, "score": row.score}
-    rightly = row.abstained != bool(row.expected)
-    return {**{name: value for name, value in scores.items() if value is not None}, "abstained_rightly": rightly}
+    """What is said about a row: `abstained_rightly` for all, and those KPIs that one reads by question and that apply.
+
+    Each costs MLflow a transaction; the scorecard has them all.
+    """
+    shown = [name for name in row.scores if name in READ or name.startswith(JUDGED)]
+    said = {name: bool(row.scores[name]) if find_kpi(name).binary else row.scores[name] for name in shown}
+    return {**said, "abstained_rightly": row.abstained != row.answerable}
 
 
 def _record(row: Row) -> dict[str, Any]:
     return {
         "inputs": {"question_id": row.question_id, "question": row.question},
-        "outputs": {"answer": row.answer, "documents": list(row.documents), "chunks": list(row.chunks)},
+        "outputs": {
+            "answer": row.answer,
+            "documents": list(row.documents),
+            "chunks": list(row.chunks),
+            **{name: told for name, told in (("blocked", row.blocked), ("error", row.error)) if told},
+        },
         "expectations": {
             "answers": list(row.expected) or ["(none: abstain)"],
             "documents": list(row.expected_documents) or ["(none)"],

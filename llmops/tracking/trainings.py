@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 
 from llmops import digests
 from llmops.errors import LLMOpsError
@@ -24,7 +25,7 @@ from llmops.finetuning.trainable import Trainable
 from llmops.finetuning.training import Training
 from llmops.models.adapter import read_identity
 from llmops.models.cache import cache_folder
-from llmops.tracking import steps
+from llmops.tracking import steps, versions
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.run import progress_bar, start_step
 
@@ -143,3 +144,12 @@ def _numbers(certificate: Mapping[str, Any], prefix: str = "") -> dict[str, floa
         elif isinstance(value, int | float):
             found[prefix + name] = float(value)
     return found
+
+
+def training_seconds(uri: str) -> float:
+    """How long training took that made a registered version; 0 where its run isn't there any more."""
+    try:
+        source = mlflow.get_logged_model(versions.get_version(uri).model_id).source_run_id
+        return float(mlflow.get_run(source).data.metrics.get("train.seconds", 0.0)) if source else 0.0
+    except MlflowException:
+        return 0.0

@@ -55,6 +55,11 @@ def get_current(name: str) -> Registered:
         return get_version(f"models:/{name}/latest")
 
 
+def has_versions(name: str) -> bool:
+    """Whether anything was registered under this name."""
+    return bool(mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1))
+
+
 def is_whole(version: Registered) -> bool:
     """Whether the files of a version are still there."""
     try:
