@@ -58,6 +58,7 @@ def test_an_evaluation_keeps_scorecard_report_questions_prices_and_facts(given: 
     assert card.questions == abstainer.scorecard.questions and ("length", "short") in card.slices()
     logged = mlflow.get_run(prompt.run_id).data
     assert logged.metrics["answer/f1"] == card.intervals["answer/f1"].mean and logged.params["fact.needs_gpu"] == "no"
+    assert not [name for name in logged.metrics if name.endswith("/mean")]
     page = mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.REPORT_FILE}")
     assert "<html" in page and card.rows[0].question in page
     assert mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.TABLE_FILE}").count("\n| prompt ") == 1

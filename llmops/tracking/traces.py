@@ -1,6 +1,7 @@
 """Scored rows as traces with assessments, so that the tracking UI shows each question beside its answer."""
 
 import os
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any
@@ -31,18 +32,28 @@ def log_rows(scorecard: Scorecard, model_id: str | None, most: int) -> None:
     if not rows:
         return
     limit_workers()
-    by_id = {row.question_id: row for row in rows}
-
-    @scorer(name="scorecard")
-    def assess(inputs: dict[str, Any]) -> list[Feedback]:
-        return [Feedback(name=name, value=value) for name, value in assessments(by_id[inputs["question_id"]]).items()]
-
+    said = {row.question_id: assessments(row) for row in rows}
+    scorers = [_assess(name, said) for name in dict.fromkeys(name for one in said.values() for name in one)]
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its bar and its advice, five times over
-        result = mlflow.genai.evaluate([_record(row) for row in rows], scorers=[assess], model_id=model_id)
+        result = mlflow.genai.evaluate([_record(row) for row in rows], scorers=scorers, model_id=model_id)
     mlflow.flush_trace_async_logging()
     logged = 0 if result.result_df is None else len(result.result_df)
     if logged != len(rows):
         raise RuntimeError(f"{logged} of {len(rows)} rows were logged as traces")
+
+
+def _assess(name: str, said: Mapping[str, Mapping[str, float | bool]]) -> Any:
+    """A scorer that says of each question what is said already, and no mean: that of the worst isn't that of all.
+
+    MLflow looks up what to do with an assessment by what follows the slash in its name.
+    """
+
+    @scorer(name=name.split("/", 1)[-1], aggregations=[])
+    def assess(inputs: dict[str, Any]) -> list[Feedback]:
+        one = said[inputs["question_id"]]
+        return [Feedback(name=name, value=one[name])] if name in one else []
+
+    return assess
 
 
 def assessments(row: Row) -> dict[str, float | bool]:
