@@ -97,7 +97,7 @@ def best(candidates: dict[str, Evaluated]) -> str:
 
 def test_the_path_prints_scorecard_decision_and_how_to_ask(path: Path_, candidates: dict[str, Evaluated]) -> None:
     for candidate in ("always-abstain", *KINDS):
-        assert f"\n{candidate} " in path.output
+        assert f"\n| {candidate} " in path.output
     assert f"promote: {best(candidates)} (models:/handbook/" in path.output
     assert "curl -s http://127.0.0.1:" in path.output
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-# A mark, with the gap before it and open brackets that what stands after it would make a mark of: "[1, [9]2]".
-_MARK = re.compile(r"([ \t]*+(?:\[[\d, \t]*+(?=\[))*+)\[(\d{1,3}(?:[ \t]*,[ \t]*\d{1,3})*)\]")
-_MAY_BEGIN = re.compile(r"[ \t]*+(?:\[[\d, \t]*+)*+$")
+# A mark, with the gap before it and open brackets that what stands after it would make a mark of: "[1, [9]2". The gap is
+# taken whole or not at all, by looking ahead: possessive quantifiers, which say the same, are broken in Python 3.11.2.
+_MARK = re.compile(r"(?<!\[)(?=([ \t]*(?:\[[\d, \t]*(?=\[))*))\1\[(\d{1,3}(?:[ \t]*,[ \t]*\d{1,3})*)\]")
+_MAY_BEGIN = re.compile(r"[ \t]*(?:\[[\d, \t]*)*$")
 """The end of a text that may go on as a mark."""
 
 

@@ -72,7 +72,7 @@ class Worker:
         Raises:
             EngineError: the process ended, or couldn't answer.
         """
-        (answer,) = self._running().ask(request, stream=False)
+        (answer,) = self._ask(request, stream=False)
         return answer
 
     def predict_stream(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,13 @@ class Worker:
         Raises:
             EngineError: as `predict`.
         """
-        yield from self._running().ask(request, stream=True)
+        yield from self._ask(request, stream=True)
+
+    def _ask(self, request: dict[str, Any], stream: bool) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._running().ask(request, stream)
+        except _NotSent:  # it had died, and nobody knew yet
+            yield from self._running().ask(request, stream)
 
     def close(self) -> None:
         """End the process for good."""
@@ -108,6 +114,10 @@ class Worker:
             raise ArtifactError(f"the release's own code ({self._what}) can't be started: {error}") from error
 
 
+class _NotSent(EngineError):
+    """The process was gone before it could be asked."""
+
+
 class _Process:
     """The process, and a thread that hands each of its replies to who asked, by number."""
 
@@ -119,13 +129,13 @@ class _Process:
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
         self._asked, self._said = self._process.stdin, self._process.stdout
-        self._numbers, self._whole_lines = count(1), Lock()
+        self._numbers, self._whole_lines, self._broken = count(1), Lock(), False
         self._waiting: dict[int, SimpleQueue[_Reply]] = {0: SimpleQueue()}
         Thread(target=self._hand_out, name="release's process", daemon=True).start()
 
     @property
     def ended(self) -> bool:
-        return self._process.poll() is not None
+        return self._broken or self._process.poll() is not None  # which says None while another thread waits for the end
 
     def wait_until_ready(self) -> None:
         list(self._replies(0))
@@ -156,7 +166,8 @@ class _Process:
                 self._asked.write(line + "\n")
                 self._asked.flush()
         except (OSError, ValueError) as error:
-            raise self._gone() from error
+            self._broken = True
+            raise _NotSent(str(self._gone())) from error
         except BaseException:  # interrupted in the middle of a line, which the next would be read with
             self._process.kill()
             raise
