@@ -1,6 +1,5 @@
 """A model in a process of its own: answers reach who asked, nobody holds up another, and a process that died is replaced."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -166,5 +165,5 @@ def test_a_model_that_does_not_load_says_why_and_leaves_no_process(made: tuple[P
 
 def children() -> set[psutil.Process]:
     """The workers' processes; other tests leave trackers of their own beside them."""
-    found = psutil.Process().children()
+    found = [process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE]
     return {process for process in found if any("mlflow.pyfunc.load_model" in part for part in process.cmdline())}
