@@ -217,9 +217,9 @@ def _log(questions: Sequence[Question], left_out: Mapping[str, int], overlaps: M
     origins = Counter(question.origin for question in questions)
     counts = {"total": len(questions), "answerable": sum(question.answerable for question in questions), **origins}
     mlflow.log_metrics(
-        {f"questions.{name}": float(count) for name, count in counts.items()}
-        | {f"left_out.{reason.replace(' ', '_')}": count for reason, count in left_out.items()}
-        | {f"overlaps.{where}": len({one.question_id for one in found}) for where, found in overlaps.items()}
+        {f"questions/{name}": float(count) for name, count in counts.items()}
+        | {f"left_out/{reason.replace(' ', '_')}": count for reason, count in left_out.items()}
+        | {f"overlaps/{where}": len({one.question_id for one in found}) for where, found in overlaps.items()}
     )
     if any(overlaps.values()):
         mlflow.log_dict({where: [asdict(one) for one in found] for where, found in overlaps.items()}, "overlaps.json")

@@ -3,7 +3,7 @@
 import pytest
 
 from llmops.errors import DataError
-from llmops.evaluation.comparison import Difference, differences, table
+from llmops.evaluation.comparison import Difference, differences
 from llmops.evaluation.scorecard import Scorecard, score
 from llmops.types import Answer, Question
 
@@ -50,13 +50,6 @@ def test_a_smaller_difference_needs_more_questions() -> None:
     large = by_name(differences(card("rag", "yyyn" * 10), card("prompt", "nnnn" * 10)))["answer/f1"]
     small = by_name(differences(card("rag", "ynnn" * 10), card("prompt", "nnny" * 10)))["answer/f1"]
     assert large.needed is not None and large.needed < 40 and small.needed is None  # no difference at all
-
-
-def test_the_table_has_a_line_for_each_kpi() -> None:
-    left, right = card("rag", "yyyn" * 10), card("prompt", "nnnn" * 10)
-    found = differences(left, right)
-    lines = table(left, right, found).splitlines()
-    assert lines[0].startswith("| rag - prompt |") and len(lines) == 2 + len(found)
 
 
 def test_cards_of_different_questions_are_not_compared() -> None:

@@ -1,6 +1,7 @@
 """Step `evaluate`: which candidates stand on the scorecard, and what is kept of each of them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def evaluated(run_id: str) -> dict[str, Evaluated]:
     return {one.scorecard.candidate: one for one in evaluations.read_evaluation(mlflow.get_run(run_id))}
 
 
-def test_an_evaluation_keeps_scorecard_report_questions_prices_and_facts(given: dict[str, Any], tmp_path: Path) -> None:
+def test_an_evaluation_keeps_scorecard_report_questions_prices_and_facts(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluations, "FEW", 8)
     prices = tmp_path / "prices.yaml"
     prices.write_text("machine_hour: 3.6", encoding="utf-8")
     run_id = evaluate.main(EvaluateConfig(**given, prices=str(prices), concurrency=2))
@@ -58,6 +62,9 @@ def test_an_evaluation_keeps_scorecard_report_questions_prices_and_facts(given: 
     assert card.questions == abstainer.scorecard.questions and ("length", "short") in card.slices()
     logged = mlflow.get_run(prompt.run_id).data
     assert logged.metrics["answer/f1"] == card.intervals["answer/f1"].mean and logged.params["fact.needs_gpu"] == "no"
+    slices = mlflow.artifacts.load_dict(f"runs:/{prompt.run_id}/{evaluations.SLICES_FILE}")
+    assert slices["origin=human"]["answer/score"] == asdict(card.intervals["answer/score"])
+    assert all(kpis["answer/score"]["n"] == 8 for kpis in slices.values())
     assert not [name for name in logged.metrics if name.endswith("/mean")]
     page = mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.REPORT_FILE}")
     assert "<html" in page and card.rows[0].question in page

@@ -256,7 +256,7 @@ def test_a_slice_has_kpis_of_its_own() -> None:
     assert {slice_: found["answer/score"].mean for slice_, found in card.slices().items()} == {
         ("topic", "leave"): 0.5, ("topic", "pay"): 0.5,
     }  # fmt: skip
-    assert card.slices()[("topic", "pay")]["answer/score"].n == 2
+    assert card.slices()[("topic", "pay")]["answer/score"].n == 2 and card.slices(least=3) == {}
 
 
 # Settings

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from llmops import step
 from llmops.errors import ConfigError, DataError, EngineError
 from llmops.evaluation.judge import Item, Judgement, Labelled, Rubric, read_labels, read_rubric
 from llmops.evaluation.judge_certificate import JudgeCertificate, Probes, Thresholds, certify, probe, table
+from llmops.journal import JsonJournal
 from llmops.tracking import judging
 from llmops.tracking.judging import Judge, Judgements, certify_judge, find_certificate, judge_rows, load_judge
 from pipelines import judge as pipeline
@@ -42,7 +42,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Judgements:
-    return Judgements(tmp_path / "judgements.sqlite")
+    return Judgements(tmp_path / "judgements.jsonl")
 
 
 def at(server: Server, rubric: Rubric = RUBRIC, **settings: Any) -> Judge:
@@ -223,8 +223,8 @@ def test_a_refused_key_is_told_without_the_key(server: Server, cache: Judgements
 
 def test_a_run_that_was_interrupted_asks_only_what_is_missing(server: Server, tmp_path: Path) -> None:
     server.behave = lambda asked: asked.answer(**says(truth(asked)))
-    judge_rows(at(server), items(5), Judgements(tmp_path / "j.sqlite"))
-    found = judge_rows(at(server), items(12), Judgements(tmp_path / "j.sqlite"))
+    judge_rows(at(server), items(5), Judgements(tmp_path / "j.jsonl"))
+    found = judge_rows(at(server), items(12), Judgements(tmp_path / "j.jsonl"))
     assert [one.label for one in found] == ["yes", "no"] * 6 and len(server.asked) == 12
     assert [one.question_id for one in found] == [one.question_id for one in items(12)]
 
@@ -243,7 +243,7 @@ def test_what_was_shown_otherwise_is_asked_anew(server: Server, cache: Judgement
 
 def test_an_error_while_judging_leaves_what_was_said_so_far(server: Server, tmp_path: Path) -> None:
     server.behave = lambda asked: asked.answer(**says("yes"))
-    cache, told = Judgements(tmp_path / "j.sqlite"), []
+    cache, told = Judgements(tmp_path / "j.jsonl"), []
 
     def stop(what: str, done: int, total: int) -> None:
         told.append((what, done, total))
@@ -252,8 +252,7 @@ def test_an_error_while_judging_leaves_what_was_said_so_far(server: Server, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         judge_rows(at(server), items(40), cache, progress=stop)
-    kept = sqlite3.connect(tmp_path / "j.sqlite").execute("SELECT count(*) FROM judgements").fetchone()
-    assert kept == (3,) and told[-1] == ("judging", 3, 40)
+    assert len(JsonJournal(tmp_path / "j.jsonl")) == 3 and told[-1] == ("judging", 3, 40)
 
 
 def test_a_model_in_this_process_is_asked_through_the_same_prompt(
@@ -450,7 +449,7 @@ def test_a_step_certifies_and_the_certificate_is_found_by_the_judges_digest(
     shown = capsys.readouterr()
     assert table(found) in shown.out and "150 human" in shown.out
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"mlflow.db", "judgements.sqlite"} <= {path.name for path in files}
+    assert {"mlflow.db", "judgements.jsonl"} <= {path.name for path in files}
     assert KEY not in shown.out + shown.err and not [path for path in files if KEY.encode() in path.read_bytes()]
 
 

@@ -302,9 +302,9 @@ def test_the_sample_questions_are_frozen_and_the_run_says_what_they_are(
     assert run.data.tags["llmops.question_set"] == uri and run.data.params["source"] == source
     assert run.inputs is not None
     assert [one.dataset.name for one in run.inputs.dataset_inputs] == [uri.removeprefix("questions:/")]
-    assert run.data.metrics["questions.total"] == len(frozen) and run.data.metrics["overlaps.training"] == 0
+    assert run.data.metrics["questions/total"] == len(frozen) and run.data.metrics["overlaps/training"] == 0
     shown = capsys.readouterr().out
-    assert f"answerable     {run.data.metrics['questions.answerable']:.0f}, of them 0 without" in shown
+    assert f"answerable     {run.data.metrics['questions/answerable']:.0f}, of them 0 without" in shown
     assert "not looked at: there is none" in shown and shown.endswith(f"questions -> {uri}\n")
 
 
@@ -319,7 +319,7 @@ def test_questions_that_examples_hold_are_refused_unless_that_is_allowed(store: 
     with pytest.raises(DataError, match="chats.jsonl:1 holds q1 .exact."):
         run_step(**given)
     run_step(**given, allow_overlap="yes")
-    assert last_run().data.metrics["overlaps.training"] == 1
+    assert last_run().data.metrics["overlaps/training"] == 1
     kept = json.loads(mlflow.artifacts.load_text(f"runs:/{last_run().info.run_id}/overlaps.json"))
     assert [one["question_id"] for one in kept["training"]] == ["q1"]
 
@@ -333,7 +333,7 @@ def test_questions_are_made_up_reviewed_and_imported(
         HOW_LONG: {"leave.md", "copy.md"}, "In which tool does one reserve a vehicle?": {"cars.md"},
         "What is planned there?": {"board.md"},
     }  # fmt: skip
-    assert {one.origin for one in made} == {"synthetic"} and last_run().data.metrics["questions.synthetic"] == 3
+    assert {one.origin for one in made} == {"synthetic"} and last_run().data.metrics["questions/synthetic"] == 3
     assert mlflow.artifacts.load_text(f"runs:/{last_run().info.run_id}/review.csv").count("syn-") == 3
     asked = len(author.requests)
     run_step(review=str(tmp_path / "review.csv"))
@@ -351,7 +351,7 @@ def test_a_question_that_stands_in_a_passage_is_reported_not_refused(
     (tmp_path / "set.csv").write_text("id,question,answers\nq1,Who may drive a car?,all\nq2,Who else may walk?,all\n")
     run_step(source=str(tmp_path / "set.csv"))
     assert "in the index   1 stand word for word in a passage" in capsys.readouterr().out
-    assert last_run().data.metrics["overlaps.index"] == 1
+    assert last_run().data.metrics["overlaps/index"] == 1
 
 
 def test_documents_of_a_group_are_asked_about_only_for_that_group(

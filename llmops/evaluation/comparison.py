@@ -1,7 +1,6 @@
 """One candidate against another on the same questions: how much better or worse, whether it may be chance, what it took."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llmops.evaluation.kpis import Kpi, find_kpi
@@ -57,14 +56,3 @@ def _difference(kpi: Kpi, card: Scorecard, reference: Scorecard) -> Difference:
         kpi, interval, p_value, p_value, minimum_detectable_effect(left, right, clusters),
         questions_needed(interval.mean, left, right, clusters),
     )  # fmt: skip
-
-
-def table(card: Scorecard, reference: Scorecard, found: Sequence[Difference]) -> str:
-    """What differs, as a Markdown table: one KPI a line."""
-    header = f"| {card.candidate} - {reference.candidate} | difference | p (Holm) | detectable |"
-    lines = [
-        f"| {one.kpi.name} | {one.interval.mean:+.3f} [{one.interval.low:+.3f}, {one.interval.high:+.3f}] {one.verdict} | "
-        f"{one.adjusted:.3f} | {one.detectable:.3f} |"
-        for one in found
-    ]
-    return "\n".join([header, "|---|---|---|---|", *lines])

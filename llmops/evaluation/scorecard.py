@@ -53,13 +53,13 @@ class Scorecard:
         """Which questions are alike, by question id."""
         return {row.question_id: row.cluster for row in (*self.rows, *self.pack)}
 
-    def slices(self) -> dict[tuple[str, str], dict[str, Interval]]:
-        """The KPIs of each slice, by its name and value, such as ("topic", "leave")."""
+    def slices(self, least: int = 1) -> dict[tuple[str, str], dict[str, Interval]]:
+        """The KPIs of each slice of so many questions or more, by its name and value, such as ("topic", "leave")."""
         parts: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in self.rows:
             for slice_ in row.slices.items():
                 parts[slice_].append(row)
-        return {slice_: _intervals(rows) for slice_, rows in sorted(parts.items())}
+        return {slice_: _intervals(rows) for slice_, rows in sorted(parts.items()) if len(rows) >= least}
 
 
 def compare(left: Scorecard, right: Scorecard, kpi: str) -> Interval:

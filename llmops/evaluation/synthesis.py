@@ -23,7 +23,7 @@ from llmops.datasets.questions import SLICE
 from llmops.errors import DataError, EngineError
 from llmops.evaluation.metrics import token_f1
 from llmops.journal import JsonJournal
-from llmops.models.engine import Engine, TokenCounter
+from llmops.models.engine import Engine, TokenCounter, generate_each
 from llmops.retrieval.passage import passage_text
 from llmops.types import Chunk, GenerationRequest, Message, Progress, Question
 
@@ -50,7 +50,7 @@ _ASKED = [({"passage": _LIBRARY}, json.dumps({"question": _WHEN, "answer": "at t
 _ANSWERED = [({"passage": _LIBRARY, "question": _WHEN}, "at two"), ({"passage": _LIBRARY, "question": _WHO}, ABSTENTION)]
 _ASK_TOKENS, _ANSWER_TOKENS = 160, 48
 _BATCH = 16  # passages that are asked about at a time
-_HOPELESS = 3  # requests that fail one after the other, and no other succeeds
+_HOPELESS = 3  # requests, or more, that all fail
 _TRIES = 10  # passages asked about for each question wanted
 _LEAST, _MOST, _MOST_IN_ANSWER = 4, 40, 30  # words
 _COPIED = 0.7  # share of a question's words that may follow one another as they do in the passage
@@ -97,7 +97,7 @@ class Replies:
         """The replies, None where the model fails. It is asked for those that aren't in the journal.
 
         Raises:
-            EngineError: it fails on one request after the other.
+            EngineError: it fails on all requests, three or more.
         """
         keys = [digests.of_data([self._asked_of, asdict(request)]) for request in requests]
         new = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._journal}
@@ -106,18 +106,12 @@ class Replies:
         return [self._journal[key] if key in self._journal else None for key in keys]
 
     def _generate(self, requests: Sequence[GenerationRequest]) -> list[str | None]:
-        try:
-            return [one.text for one in self._engine.generate(requests)]
-        except EngineError:  # which of them it was shows when they are asked alone
-            said: list[str | None] = []
-            for request in requests:
-                try:
-                    said += [one.text for one in self._engine.generate([request])]
-                except EngineError:
-                    said.append(None)
-                    if len(said) == _HOPELESS and not any(said):
-                        raise
-            return said
+        found = generate_each(self._engine, requests)
+        errors = [one for one in found if isinstance(one, Exception)]
+        hopeless = len(errors) == len(found) >= _HOPELESS
+        if fatal := [error for error in errors if hopeless or not isinstance(error, EngineError)]:
+            raise fatal[0]
+        return [None if isinstance(one, Exception) else one.text for one in found]
 
 
 def synthesize(

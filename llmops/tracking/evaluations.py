@@ -15,6 +15,7 @@ from llmops.tracking.run import STEP_TAG
 
 CANDIDATE_TAG, RELEASE_TAG, APP_TAG = "llmops.candidate", "llmops.release", "llmops.app"
 SCORECARD_FILE, TABLE_FILE, REPORT_FILE = "scorecard.json", "scorecard.md", "report.html"
+SLICES_FILE, FEW = "slices.json", 10  # questions below which a slice's KPIs say little
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ def log_scorecard(card: Scorecard, app: str, release: str | None, model_id: str 
     kept = {name: getattr(card, name) for name in ("measured", "questions", "facts")}
     rows = {name: [asdict(row) for row in getattr(card, name)] for name in ("rows", "pack")}
     mlflow.log_dict({**kept, **rows}, SCORECARD_FILE)
+    slices = {"=".join(slice_): kpis for slice_, kpis in card.slices(least=FEW).items()}
+    mlflow.log_dict({name: {kpi: asdict(one) for kpi, one in kpis.items()} for name, kpis in slices.items()}, SLICES_FILE)
 
 
 def find_evaluation(app: str) -> Run:

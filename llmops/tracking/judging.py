@@ -5,9 +5,7 @@ a relay on this machine, behind which is either a server, asked with our own pat
 """
 
 import asyncio
-import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +23,7 @@ from llmops.evaluation.bulk import Outcome
 from llmops.evaluation.judge import Item, Judgement, Labelled, Rubric
 from llmops.evaluation.judge_certificate import JudgeCertificate, Probes, Thresholds, certify, probe, table
 from llmops.evaluation.kpis import JUDGED
+from llmops.journal import JsonJournal
 from llmops.models.batcher import MicroBatcher
 from llmops.models.cache import cache_folder
 from llmops.models.engine import resolve_dtype
@@ -147,9 +146,9 @@ def judge_answers(
         Item(q.question_id, q.text, o.answer.text, q.answers, tuple(hit.chunk.text for hit in o.answer.hits))
         for q, o in zip(questions, outcomes, strict=True) if o.answer
     ]  # fmt: skip
-    values, verdicts = {}, {}
+    values, verdicts, cache = {}, {}, Judgements()
     for judge in judges:
-        name, said = f"{JUDGED}{judge.rubric.name}", judge_rows(judge, items, Judgements(), progress=progress)
+        name, said = f"{JUDGED}{judge.rubric.name}", judge_rows(judge, items, cache, progress=progress)
         values[name] = {one.question_id: judge.rubric.value(one.label) for one in said}
         certificate = find_certificate(judge.digest)
         verdict = certificate.verdict if certificate else "not certified: run the step judge on labels by people"
@@ -162,18 +161,14 @@ class Judgements:
     """What judges said, on disk: each there whole or not at all, for any process. No keys and no addresses are kept."""
 
     def __init__(self, file: Path | None = None) -> None:
-        file = file or cache_folder() / "judgements.sqlite"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(file, timeout=60, isolation_level=None)
-        self._database.execute("CREATE TABLE IF NOT EXISTS judgements (key TEXT PRIMARY KEY, said TEXT NOT NULL)")
+        self._journal = JsonJournal(file or cache_folder() / "judgements.jsonl")
 
     def get(self, key: str) -> Judgement | None:
-        row = self._database.execute("SELECT said FROM judgements WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Judgement(**json.loads(row[0]))
+        return Judgement(**self._journal[key]) if key in self._journal else None
 
     def put(self, key: str, said: Judgement) -> None:
         if not said.lost:
-            self._database.execute("INSERT OR REPLACE INTO judgements VALUES (?, ?)", (key, json.dumps(asdict(said))))
+            self._journal.put({key: asdict(said)})
 
 
 def certify_judge(
