@@ -131,11 +131,18 @@ class Query:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What an engine is asked: messages, and the name of a loaded adapter or None for the base."""
+    """What an engine is asked: messages, and the name of a loaded adapter or None for the base.
+
+    At a `temperature` above 0 tokens are drawn, from the likeliest ones that together have a probability of `top_p`. The
+    same request with the same `seed` draws the same ones; without a seed the engine takes one at random.
+    """
 
     messages: tuple[Message, ...]
     max_new_tokens: int
     adapter: str | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

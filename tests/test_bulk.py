@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -21,6 +22,9 @@ class Clerk:
     def __init__(self, *fails: str, dies_after: int = 1_000_000) -> None:
         self.fails, self.dies_after = fails, dies_after
         self.asked: list[str] = []
+
+    def with_seed(self, seed: int | None) -> Self:
+        return self
 
     def answer(self, queries: Sequence[str], progress: Progress | None = None) -> list[Answer]:
         if len(self.asked) >= self.dies_after:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -148,6 +149,8 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "base": ("prompt", {"generator": replace(GENERATOR, base="wheel:other")}),
     "base digest": ("prompt", {"generator": replace(GENERATOR, base_digest="0" * 64)}),
     "dtype": ("prompt", {"generator": replace(GENERATOR, dtype="bfloat16")}),
+    "temperature": ("prompt", {"generator": replace(GENERATOR, temperature=0.7)}),
+    "share of probability": ("prompt", {"generator": replace(GENERATOR, temperature=0.7, top_p=0.9)}),
     "token limit": ("prompt", {"generator": replace(GENERATOR, max_new_tokens=25)}),
     "adapter": ("adapter", {"generator": replace(ADAPTED, adapter="models:/handbook-adapter/2")}),
     "adapter digest": ("adapter", {"generator": replace(ADAPTED, adapter_digest="0" * 64)}),
@@ -193,9 +196,9 @@ def test_a_release_of_format_1_is_what_it_was_to_its_digest() -> None:
     assert read.guards == NO_GUARDS and read.budget.history == 0
 
 
-@pytest.mark.parametrize("format", [0, 5, "2", True, None])
+@pytest.mark.parametrize("format", [0, 6, "2", True, None])
 def test_a_release_of_an_unknown_format_is_refused(format: object) -> None:
-    with pytest.raises(ArtifactError, match="expected 1 to 4. Install a newer mlflow-llmops"):
+    with pytest.raises(ArtifactError, match="expected 1 to 5. Install a newer mlflow-llmops"):
         Release.from_dict({**release("prompt").to_dict(), "format": format})
 
 
@@ -221,6 +224,35 @@ def test_a_release_of_format_3_is_what_it_was_to_its_digest(place: int) -> None:
     read = Release.from_dict(stored["config"])
     assert (read.format, read.digest, read.to_dict()) == (3, stored["digest"], stored["config"])
     assert read.guards.injection_classifier_digest == ""
+
+
+FORMAT_4 = Path(__file__).parent / "data" / "release-format-4.json"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_release_of_format_4_is_what_it_was_to_its_digest(place: int) -> None:
+    """The file holds releases, with their digests, as the package wrote them before answers could be drawn."""
+    stored = json.loads(FORMAT_4.read_text(encoding="utf-8"))[place]
+    read = Release.from_dict(stored["config"])
+    assert (read.format, read.digest, read.to_dict()) == (4, stored["digest"], stored["config"])
+    assert (read.generator.temperature, read.generator.top_p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "decoding, message",
+    [
+        ({"temperature": -0.1}, "temperature is -0.1, expected 0, which is greedy, to 2"),
+        ({"temperature": 2.1}, "temperature is 2.1"),
+        ({"temperature": math.nan}, "temperature is nan"),
+        ({"temperature": 1.0, "top_p": 0.0}, "top_p is 0.0, expected a share above 0, up to 1"),
+        ({"temperature": 1.0, "top_p": 1.1}, "top_p is 1.1"),
+        ({"top_p": 0.9}, "top_p is 0.9 at temperature 0, where nothing is drawn"),
+    ],
+)
+def test_a_decoding_that_makes_no_sense_is_refused(decoding: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        replace(GENERATOR, **decoding)
+    assert "\n" not in str(caught.value)
 
 
 def test_every_kind_is_another_release() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from llmops import digests
 from llmops.chains import citations
 from llmops.chains.chain import Chain
 from llmops.chains.examples import SimilarExamples
@@ -20,7 +21,7 @@ from llmops.guards.secrets import find_secrets
 from llmops.models.engine import Engine, TokenCounter, generate_each, make_each
 from llmops.retrieval.retriever import IndexRetriever
 from llmops.streams import Stream
-from llmops.types import Answer, Completion, Progress, Query, Span, Spans, no_spans
+from llmops.types import Answer, Completion, GenerationRequest, Progress, Query, Span, Spans, no_spans
 
 T = TypeVar("T")
 _BROKEN_OFF = Completion("", 0, 0, "content_filter")  # of a streamed answer that a guard blocked, and nobody counted
@@ -40,16 +41,17 @@ class Answerer:
 
     `counter` counts tokens as the release's base does; `adapter` is the name under which the engine knows the release's
     adapter; `retriever`, `examples` and `classifier` are given exactly when the release names an index, similar examples
-    and a guard's classifier.
+    and a guard's classifier. Where the release draws tokens, a question with the same `seed` has the same answer, and
+    without one another each time. What comes before and after the answer is never drawn.
     """
 
     def __init__(
         self, release: Release, engine: Engine, counter: TokenCounter, adapter: str | None = None,
         retriever: IndexRetriever | None = None, classifier: Classifier | None = None,
-        examples: SimilarExamples | None = None,
+        examples: SimilarExamples | None = None, seed: int | None = None,
     ) -> None:  # fmt: skip
         self.release, self.engine = release, engine
-        self._adapter = adapter
+        self._adapter, self._seed = adapter, seed
         self._parts = (engine, counter, adapter, retriever, classifier, examples)
         self._prompt = parse_prompt(release.template)
         self._guards = Guards(release.guards, self._prompt.instructions, classifier)
@@ -65,12 +67,31 @@ class Answerer:
 
     def with_template(self, template: str) -> "Answerer":
         """One of the same parts that asks with another prompt."""
-        return Answerer(replace(self.release, template=template), *self._parts)
+        return Answerer(replace(self.release, template=template), *self._parts, self._seed)
 
     def with_retriever(self, retriever: IndexRetriever) -> "Answerer":
         """One of the same parts that retrieves elsewhere."""
         engine, counter, adapter, _, classifier, examples = self._parts
-        return Answerer(self.release, engine, counter, adapter, retriever, classifier, examples)
+        return Answerer(self.release, engine, counter, adapter, retriever, classifier, examples, self._seed)
+
+    def with_engine(self, engine: Engine, adapter: str | None = None) -> "Answerer":
+        """One of the same parts that another engine of the same model answers for, which has the adapter by that name."""
+        _, counter, _, retriever, classifier, examples = self._parts
+        return Answerer(self.release, engine, counter, adapter, retriever, classifier, examples, self._seed)
+
+    def with_seed(self, seed: int | None) -> "Answerer":
+        """One of the same parts that draws with this seed."""
+        return self if seed == self._seed else Answerer(self.release, *self._parts, seed)
+
+    def restricted(self, groups: Sequence[str] | None, max_new_tokens: int | None) -> "Answerer":
+        """One of the same parts for a caller who may see less, or wants less: only these groups, at most so many tokens."""
+        engine, counter, adapter, retriever, classifier, examples = self._parts
+        if groups is not None and retriever is not None:
+            retriever = retriever.within(groups)
+        generator = self.release.generator
+        most = min(generator.max_new_tokens, max_new_tokens or generator.max_new_tokens)
+        release = replace(self.release, generator=replace(generator, max_new_tokens=most))
+        return Answerer(release, engine, counter, adapter, retriever, classifier, examples, self._seed)
 
     def answer(
         self, queries: Sequence[str | Query], progress: Progress | None = None, spans: Spans = no_spans
@@ -82,7 +103,7 @@ class Answerer:
             EngineError: a question leaves no room in the model's window, or the engine fails.
         """
         turns = _some(make_each(lambda part: self._preparation.prepare(part, spans), queries))
-        requests = [turn.request for turn in turns if isinstance(turn, Turn) and turn.request is not None]
+        requests = [self._decoded(turn.request) for turn in turns if isinstance(turn, Turn) and turn.request is not None]
         with spans("generate", "CHAT_MODEL") as span:
             said = iter(generate_each(self.engine, requests, progress))
             outcomes = _some([self._outcome(turn, said, spans) for turn in turns])
@@ -111,7 +132,7 @@ class Answerer:
             answer = self._judge(turn, None, spans)
             yield answer.text
             return answer
-        said = Stream(self.engine.stream(turn.request))
+        said = Stream(self.engine.stream(self._decoded(turn.request)))
         pieces = citations.keep_shown_arriving(said, len(turn.context.texts)) if self._prompt.cites else iter(said)
         verdict = yield from self._guards.stream_output(pieces, turn.context.texts, spans, turn.query.question)
         said.close()
@@ -119,6 +140,17 @@ class Answerer:
         with spans("generate", "CHAT_MODEL") as span:  # afterwards: a span can't stay open while a caller holds the stream
             self._record(span, [turn], [answer])
         return answer
+
+    def _decoded(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with the release's way to choose tokens, and a seed of its own.
+
+        With one noise for all of them questions would be answered alike, and their mean would say less than their number.
+        """
+        generator = self.release.generator
+        if generator.temperature == 0:
+            return request
+        seed = None if self._seed is None else _own_seed(self._seed, request)
+        return replace(request, temperature=generator.temperature, top_p=generator.top_p, seed=seed)
 
     def _record(self, span: Span, turns: Sequence[Turn | Exception], outcomes: Sequence[Answer | Exception]) -> None:
         """What a trace shows of generation: of a single question the prompt, and the answer as guards let it out."""
@@ -195,6 +227,12 @@ class Answerer:
             answer = _counted(answered[place][1], (completion,))
             checked[place] = answer if supported else _withheld(answer, "check: the passages don't support the answer")
         return checked
+
+
+def _own_seed(seed: int, request: GenerationRequest) -> int:
+    """31 bits, which all servers take."""
+    digest = digests.of_data([seed, *((message.role, message.content) for message in request.messages)])
+    return int(digest[:8], 16) >> 1
 
 
 def _some(outcomes: list[T | Exception]) -> list[T | Exception]:

@@ -22,6 +22,20 @@ def check_server(address: str) -> None:
         )
 
 
+def check_decoding(temperature: float, top_p: float) -> None:
+    """Check how tokens are to be chosen.
+
+    Raises:
+        ConfigError: a value is out of range, or is one of drawing where nothing is drawn.
+    """
+    if not 0 <= temperature <= 2:
+        raise ConfigError(f"temperature is {temperature}, expected 0, which is greedy, to 2.")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"top_p is {top_p}, expected a share above 0, up to 1.")
+    if temperature == 0 and top_p < 1:
+        raise ConfigError(f"top_p is {top_p} at temperature 0, where nothing is drawn. Give a temperature, or top_p 1.")
+
+
 @dataclass(frozen=True)
 class Examples:
     """The set that shots come from: "static" ones are the release's own, "similar" ones are chosen for each question.
@@ -50,7 +64,8 @@ class Generator:
     """The base model, and the adapter on it if any; or a model of the server at `server`, by the name it has there.
 
     A server's model is pinned by name alone, and has a `window` of so many tokens; its key is in the environment variable
-    `key_env`.
+    `key_env`. At `temperature` 0 decoding is greedy; above it tokens are drawn, from the likeliest ones that together have
+    a probability of `top_p`.
     """
 
     base: str
@@ -62,8 +77,11 @@ class Generator:
     server: str | None = None
     window: int | None = None
     key_env: str | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
 
     def __post_init__(self) -> None:
+        check_decoding(self.temperature, self.top_p)
         given = [value is not None for value in (self.server, self.window, self.key_env)]
         if len(set(given)) > 1:
             raise ConfigError("a generator has some of server, window and key_env, expected all or none.")

@@ -13,9 +13,10 @@ from llmops.types import Example
 
 KINDS = ("prompt", "few-shot", "rag", "adapter", "rag+adapter", "external", "rag+external", "pretrained")
 TRAINED_HERE = KINDS[:5]  # what an application has without a server elsewhere
-FORMAT = 4
+FORMAT = 5
 NO_GUARDS = GuardSettings.from_dict(dict.fromkeys(GUARDS, "off"))
 _SINCE = {  # the format from which on a field is written down; releases of earlier ones have its default
+    "generator.temperature": 5, "generator.top_p": 5,
     "guards.injection_classifier_digest": 4, "generator.server": 3, "generator.window": 3, "generator.key_env": 3,
     "budget.examples": 3, "examples": 3, "chain": 3, "abstention": 3, "budget": 2, "guards": 2, "format": 2,
 }  # fmt: skip

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from llmops.chains.answerer import Unanswered
 from llmops.journal import JsonJournal
@@ -21,6 +21,9 @@ class BulkAnswerer(Protocol):
         """What generates: name, version and dtype."""
 
     def answer(self, queries: Sequence[str], progress: Progress | None = None) -> list[Answer]: ...
+
+    def with_seed(self, seed: int | None) -> Self:
+        """One that draws with this seed, where it draws at all."""
 
 
 @dataclass(frozen=True)

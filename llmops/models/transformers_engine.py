@@ -11,7 +11,7 @@ from typing import Any
 from llmops.errors import EngineError
 from llmops.models import attention
 from llmops.models.adapter import adapter_digest, read_identity
-from llmops.models.decoding import LogProbabilities, TextPieces, TokenQueue
+from llmops.models.decoding import Choice, TextPieces, TokenQueue
 from llmops.models.engine import resolve_dtype
 from llmops.models.tokenizer import ModelTokenizer, base_identity, stop_tokens
 from llmops.models.weights import Weights
@@ -19,7 +19,10 @@ from llmops.types import Completion, GenerationRequest, Progress
 
 
 class TransformersEngine:
-    """Greedy decoding. Calls from several threads wait for each other; `MicroBatcher` makes one batch of them."""
+    """Decoding, greedy or drawn, as each request says.
+
+    Calls from several threads wait for each other; `MicroBatcher` makes one batch of them.
+    """
 
     def __init__(self, weights: Weights, dtype: str = "auto", batch_size: int = 16) -> None:
         import torch
@@ -73,7 +76,7 @@ class TransformersEngine:
         done = 0
         for batch, prompts in self._batches(requests):
             with self._busy:
-                answers = self._generate_batch(prompts, requests[batch[0]])
+                answers = self._generate_batch(prompts, [requests[i] for i in batch])
             for i, completion in zip(batch, answers, strict=True):
                 completions[i] = completion
             done += len(batch)
@@ -104,7 +107,7 @@ class TransformersEngine:
     def _stream(self, prompt: list[int], request: GenerationRequest, queue: TokenQueue) -> Completion:
         try:
             with self._busy:
-                return self._generate_batch([prompt], request, queue)[0]
+                return self._generate_batch([prompt], [request], queue)[0]
         finally:
             queue.tokens.put(None)
 
@@ -164,28 +167,28 @@ class TransformersEngine:
         return ids, mask, shared
 
     def _generate_batch(
-        self, prompts: list[list[int]], request: GenerationRequest, queue: TokenQueue | None = None
+        self, prompts: list[list[int]], requests: Sequence[GenerationRequest], queue: TokenQueue | None = None
     ) -> list[Completion]:
-        """Decode greedily. What all prompts begin with is computed once."""
+        """Decode requests of one adapter and token limit. What all prompts begin with is computed once."""
         import torch
 
         ids, mask, shared = self._padded(prompts)
-        seen = LogProbabilities()
-        with torch.inference_mode(), self._adapter(request.adapter):
+        choice = Choice(requests, self._model.device)
+        with torch.inference_mode(), self._adapter(requests[0].adapter):
             output = self._model.generate(
                 input_ids=ids, attention_mask=mask, past_key_values=self._prefix(ids[:1, :shared], len(prompts)),
-                max_new_tokens=request.max_new_tokens, do_sample=False, eos_token_id=sorted(self._stop),
-                pad_token_id=self.tokenizer.wrapped.pad_token_id, logits_processor=[seen],
+                max_new_tokens=requests[0].max_new_tokens, do_sample=False, eos_token_id=sorted(self._stop),
+                pad_token_id=self.tokenizer.wrapped.pad_token_id, logits_processor=[choice],
                 **({"streamer": queue, "stopping_criteria": [queue]} if queue else {}),
             )  # fmt: skip
         rows = output[:, ids.shape[1] :].tolist()
-        return [self._completion(prompt, row, i, seen) for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True))]
+        return [self._completion(prompt, row, i, choice) for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True))]
 
-    def _completion(self, prompt: list[int], row: list[int], place: int, seen: LogProbabilities) -> Completion:
+    def _completion(self, prompt: list[int], row: list[int], place: int, choice: Choice) -> Completion:
         end = next((i for i, token in enumerate(row) if token in self._stop), len(row))
         text = self.tokenizer.wrapped.decode(row[:end], skip_special_tokens=True).strip()
         reason = "stop" if end < len(row) else "length"
-        return Completion(text, len(prompt), end, reason, seen.of_row(place, min(end + 1, len(row))))
+        return Completion(text, len(prompt), end, reason, choice.of_row(place, min(end + 1, len(row))))
 
     def _prefix(self, ids: Any, rows: int) -> Any:
         """The key-value cache of `ids`, shape (1, s), repeated for `rows` prompts; None where nothing is shared."""

@@ -25,6 +25,11 @@ class IndexRetriever(BaseRetriever):
     groups: Sequence[str] | None = None
     reranker: Any = None  # CrossEncoderReranker
 
+    def within(self, groups: Sequence[str]) -> "IndexRetriever":
+        """One that also keeps to these groups: what a caller may see is what both allow, and what is everyone's."""
+        allowed = tuple(groups) if self.groups is None else tuple(group for group in self.groups if group in groups)
+        return self.model_copy(update={"groups": allowed})
+
     def hits(self, questions: Sequence[str]) -> list[list[Hit]]:
         """Retrieve for many questions at once; an empty list means that nothing in the index is near."""
         found = self.index.search(questions, self.embedder, self.search, self.filter, self.groups, self.reranker)

@@ -27,6 +27,7 @@ ITEM = "answer"  # the id of the one output item
 class ReleaseAgent(ResponsesAgent):
     """Answers the last user message of a request, the ones before it being the conversation.
 
+    A release that draws its answers gives the same one again to the same `seed` in `custom_inputs`.
     `custom_outputs` carries the sources, what guards noted, and the token counts.
     """
 
@@ -45,7 +46,7 @@ class ReleaseAgent(ResponsesAgent):
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
         if self.worker is not None:
             return ResponsesAgentResponse(**self.worker.predict(request.model_dump(exclude_none=True)))
-        answer = self.answerer.answer([read_query(request)], spans=mlflow_spans)[0]
+        answer = self.answerer.with_seed(read_seed(request)).answer([read_query(request)], spans=mlflow_spans)[0]
         return ResponsesAgentResponse(
             output=[OutputItem(**self.create_text_output_item(answer.text, ITEM))], custom_outputs=details(answer)
         )
@@ -57,7 +58,7 @@ class ReleaseAgent(ResponsesAgent):
             for event in self.worker.predict_stream(request.model_dump(exclude_none=True)):
                 yield ResponsesAgentStreamEvent(**event)
             return
-        stream = Stream(self.answerer.stream(read_query(request), mlflow_spans))
+        stream = Stream(self.answerer.with_seed(read_seed(request)).stream(read_query(request), mlflow_spans))
         for piece in stream:
             yield ResponsesAgentStreamEvent(**self.create_text_delta(piece, ITEM))
         assert stream.whole is not None
@@ -89,6 +90,18 @@ def read_query(request: ResponsesAgentRequest) -> Query:
             "the request doesn't end with a user message. Ask with {'role': 'user', 'content': '...'}."
         )
     return Query(asked[-1].content, tuple(asked[:-1]))
+
+
+def read_seed(request: ResponsesAgentRequest) -> int | None:
+    """The seed to draw with, if one is given.
+
+    Raises:
+        MlflowException: it is no whole number.
+    """
+    seed = (request.custom_inputs or {}).get("seed")
+    if seed is not None and type(seed) is not int:
+        raise MlflowException.invalid_parameter_value(f"seed is {seed!r}, expected a whole number.")
+    return seed
 
 
 def _message(item: dict[str, Any]) -> Message | None:

@@ -15,17 +15,26 @@ from llmops.types import Answer, Progress, Question
 
 
 def answer_questions(
-    release: Release, answerer: BulkAnswerer, questions: Sequence[Question], progress: Progress | None = None
-) -> list[Outcome]:
+    release: Release, answerer: BulkAnswerer, questions: Sequence[Question], progress: Progress | None = None,
+    seed: int = 0,
+) -> list[Outcome]:  # fmt: skip
     """Answer questions in bulk, in order; errors as those of `answer_all`.
 
-    Answers are kept by release, its decoding among the rest, by engine (name, version, dtype) and question.
+    Answers are kept by release, its decoding among the rest, by engine (name, version, dtype), question and, where the
+    release draws them, seed.
     """
-    return answer_all(answerer, questions, _journal(release.digest, answerer.identity), progress)
+    seeds = seeds_of(release, seed)
+    journal = _journal(release.digest, answerer.identity, *seeds)
+    return answer_all(answerer.with_seed(*seeds) if seeds else answerer, questions, journal, progress)
+
+
+def seeds_of(release: Release, first: int, repeats: int = 1) -> list[int]:
+    """The seeds of so many repeats; none where the release is greedy, for it says the same each time."""
+    return list(range(first, first + repeats)) if release.generator.temperature else []
 
 
 def answer_pack(
-    release: Release, answerer: BulkAnswerer, cases: Sequence[Case], progress: Progress | None = None
+    release: Release, answerer: BulkAnswerer, cases: Sequence[Case], progress: Progress | None = None, seed: int = 0
 ) -> list[Row]:
     """Ask a release the safety pack, and keep its answers too; none where it answers by its own, earlier code.
 
@@ -33,7 +42,9 @@ def answer_pack(
     """
     if not isinstance(answerer, Answerer):
         return []
-    return run_pack(answerer, cases, _journal(release.digest, answerer.identity, digest(cases)), progress)
+    seeds = seeds_of(release, seed)
+    journal = _journal(release.digest, answerer.identity, digest(cases), *seeds)
+    return run_pack(answerer.with_seed(*seeds) if seeds else answerer, cases, journal, progress)
 
 
 def _journal(*parts: Any) -> JsonJournal:

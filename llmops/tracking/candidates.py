@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from llmops import digests, step
 from llmops.chains.chain import read_chain
 from llmops.chains.examples import choose_shots
-from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval, check_server
+from llmops.chains.parts import CHOICES, Budget, ChainPrompt, Examples, Generator, Retrieval, check_decoding, check_server
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import KINDS, TRAINED_HERE, Release
 from llmops.errors import ConfigError
@@ -55,6 +55,8 @@ class CandidateSettings:
     reranker: str = step.setting("cross-encoder that reranks what is found; empty means none", "")
     groups: str = step.setting("groups whose documents are shown beside everyone's, by commas; * is all", "")
     max_new_tokens: int = step.setting("longest answer, in tokens", 24)
+    temperature: float = step.setting("how freely answers are drawn, up to 2; 0 takes the likeliest token", 0.0)
+    top_p: float = step.setting("share of probability that tokens are drawn from, the likeliest first", 1.0)
     server: str = step.setting("API of an OpenAI-compatible server, for the kinds external and rag+external", "")
     server_model: str = step.setting("the model's name at the server", "")
     server_window: int = step.setting("tokens of prompt and answer that the server's model takes", 8192)
@@ -71,6 +73,7 @@ class CandidateSettings:
         if any("external" in one.kind for one in self._asked()) and not (self.server and self.server_model):
             raise ConfigError("kind 'external' asks a server: name its address (server) and the model there (server_model).")
         check_server(self.server)
+        check_decoding(self.temperature, self.top_p)
         if self.shot_choice not in CHOICES:
             raise ConfigError(f"shot_choice is {self.shot_choice!r}, expected one of {', '.join(CHOICES)}.")
         Budget(examples=self.shot_tokens)
@@ -156,12 +159,16 @@ class CandidateSettings:
         return read_chain(step.existing_file(self.chain, "chain file")) if self.chain else {}
 
     def _generator(self, base: str, base_digest: str) -> Generator:
-        return Generator(base, base_digest, resolve_dtype(self.dtype), self.max_new_tokens)
+        return Generator(
+            base, base_digest, resolve_dtype(self.dtype), self.max_new_tokens,
+            temperature=self.temperature, top_p=self.top_p,
+        )  # fmt: skip
 
     def _external(self) -> Generator:
         return Generator(
             self.server_model, digests.of_data([self.server, self.server_model]), "unknown", self.max_new_tokens,
             server=self.server, window=self.server_window, key_env=self.server_key_env,
+            temperature=self.temperature, top_p=self.top_p,
         )  # fmt: skip
 
     def _retrieval(self, index: Registered, weights: Mapping[str, tuple[str, str]]) -> Retrieval:

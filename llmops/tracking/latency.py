@@ -11,17 +11,19 @@ import numpy as np
 from llmops.types import Metrics, Question
 
 
-def measure_latency(uri: str, questions: Sequence[Question], concurrency: int) -> Metrics:
+def measure_latency(uri: str, questions: Sequence[Question], concurrency: int, seed: int = 0) -> Metrics:
     """Median and 95th percentile of the seconds from question to answer, so many callers asking at once.
 
-    Each caller asks its next question when it has its answer. A question that fails counts with the time it took to.
+    Each caller asks its next question when it has its answer; where answers are drawn, with this seed. A question that fails
+    counts with the time it took to.
     """
     model = mlflow.pyfunc.load_model(uri)
 
     def ask(question: Question) -> float:
         started = time.perf_counter()
         try:
-            model.predict({"input": [{"role": "user", "content": question.text}]})
+            asked = [{"role": "user", "content": question.text}]
+            model.predict({"input": asked, "custom_inputs": {"seed": seed}})
         except Exception:  # told by answer/failed
             pass
         return time.perf_counter() - started

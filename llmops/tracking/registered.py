@@ -29,18 +29,22 @@ def load_registered(uri: str, release: Release) -> BulkAnswerer:
 class _Loaded:
     """Asks a loaded model one question after the other."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, seed: int | None = None) -> None:
         self._model = model
+        self._inputs = {} if seed is None else {"custom_inputs": {"seed": seed}}
         self.identity = {"name": "its own package", "version": version("transformers")}
 
     def answer(self, queries: Sequence[str], progress: Progress | None = None) -> list[Answer]:
         answers = []
         for query in queries:
-            response = self._model.predict({"input": [{"role": "user", "content": query}]})
+            response = self._model.predict({"input": [{"role": "user", "content": query}], **self._inputs})
             answers.append(_answer(response))
             if progress:
                 progress("answering", len(answers), len(queries))
         return answers
+
+    def with_seed(self, seed: int | None) -> "_Loaded":
+        return _Loaded(self._model, seed)
 
 
 def _answer(response: dict[str, Any]) -> Answer:

@@ -61,6 +61,7 @@ def describe(release: Release) -> dict[str, str]:
     generator, retrieval = release.generator, release.retrieval
     described = {
         "kind": release.kind, "prompt": release.prompt, "base": generator.base, "base_digest": generator.base_digest[:12],
+        "temperature": generator.temperature or None, "top_p": generator.top_p if generator.temperature else None,
         "dtype": generator.dtype, "max_new_tokens": generator.max_new_tokens, "digest": release.digest[:12],
         "adapter": generator.adapter, "shots_shown": len(release.shots) or None,
         "index": retrieval and retrieval.index, "search": retrieval and retrieval.search.mode,

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmops.types import Completion, GenerationRequest
 
-OPTIONAL = ("logprobs", "seed", "stream_options", "temperature", "max_tokens")
+OPTIONAL = ("logprobs", "seed", "stream_options", "temperature", "top_p", "max_tokens")
 """Parameters that some server or model refuses. Without them we ask again, for "max_tokens" under its newer name."""
 
 
@@ -19,13 +19,21 @@ def request_body(request: GenerationRequest, model: str, refused: Collection[str
     body: dict[str, Any] = {
         "model": request.adapter or model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "max_tokens": request.max_new_tokens, "temperature": 0.0, "seed": 0, "logprobs": True,
+        "max_tokens": request.max_new_tokens, "logprobs": True, **_decoding(request),
     }  # fmt: skip
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if "max_tokens" in refused:
         body["max_completion_tokens"] = request.max_new_tokens
     return {name: value for name, value in body.items() if name not in refused}
+
+
+def _decoding(request: GenerationRequest) -> dict[str, Any]:
+    """How tokens are chosen; what is left out is the server's to say, or drawn by it."""
+    if request.temperature == 0:
+        return {"temperature": 0.0, "seed": 0}
+    seed = {} if request.seed is None else {"seed": request.seed}
+    return {"temperature": request.temperature, **seed, **({"top_p": request.top_p} if request.top_p < 1 else {})}
 
 
 def read_completion(answer: Any) -> Completion:
