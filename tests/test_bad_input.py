@@ -85,7 +85,7 @@ def test_a_bad_document_is_reported_skipped_and_counted(
     assert "skipped broken.pdf: it can't be read as .pdf" in said and "skipped empty.txt: " in said
     assert "1 documents: 1 added, 0 changed, 0 reused, 0 deleted, 2 skipped" in said
     (run,) = mlflow.search_runs(output_format="list")
-    assert (run.info.status, run.data.metrics["documents.skipped"]) == ("FINISHED", 2)
+    assert (run.info.status, run.data.metrics["documents/skipped"]) == ("FINISHED", 2)
     assert uri == "models:/handbook-index/1"
 
 
@@ -137,9 +137,9 @@ def test_promoting_before_anything_was_evaluated(store: str, capsys: pytest.Capt
 def test_promoting_by_a_policy_with_an_unknown_metric(
     store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    policy = write(tmp_path / "policy.yaml", "win: {metric: answer.bleu, by: 0}\n")
+    policy = write(tmp_path / "policy.yaml", "win: {kpi: answer.bleu, by: 0}\n")
     said = fails(capsys, promote.main, promote.PromoteConfig, policy=policy)
-    assert "policy.yaml: unknown metric 'answer.bleu'" in said
+    assert "policy.yaml:1: win.kpi: unknown KPI 'answer.bleu'" in said
 
 
 def test_deploying_what_was_never_promoted(

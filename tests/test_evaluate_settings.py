@@ -9,7 +9,8 @@ from conftest import HANDBOOK
 
 from llmops import digests
 from llmops.chains.chain import read_chain
-from llmops.errors import ConfigError
+from llmops.errors import ConfigError, DataError
+from llmops.tracking import evaluations
 from llmops.tracking.releases import read_release
 from llmops.tracking.versions import get_version
 from pipelines import evaluate
@@ -67,15 +68,19 @@ def test_a_chain_is_in_the_prompt_registry_and_in_the_trace(given: dict[str, Any
 
 
 def test_a_rate_of_wrong_answers_calibrates_abstention_on_questions_that_choose_nothing_else(given: dict[str, Any]) -> None:
-    evaluate.main(EvaluateConfig(kinds="prompt", max_wrong=0.3, **given))
+    run_id = evaluate.main(EvaluateConfig(kinds="prompt", max_wrong=0.3, **given))
     abstention = read_release("models:/handbook/1").abstention
     assert abstention is not None and (abstention.max_wrong, abstention.questions) == (0.3, 6)
     described = mlflow.get_logged_model(get_version("models:/handbook/1").model_id).params
     assert described["max_wrong"] == "0.3"
+    _, prompt = evaluations.read_evaluation(mlflow.get_run(run_id))
+    assert mlflow.get_run(prompt.run_id).data.metrics["abstention/max_wrong"] == 0.3
+    page = mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.REPORT_FILE}")
+    assert "wrong, promised at most" in page and "abstention/wrong_rate" in page
 
 
 def test_calibration_questions_are_not_those_that_judge(given: dict[str, Any]) -> None:
-    with pytest.raises(Exception, match="held-out questions are also calibration questions"):
+    with pytest.raises(DataError, match="are in the calibration questions, 10 times"):
         evaluate.main(EvaluateConfig(kinds="prompt", max_wrong=0.3, calibration=given["questions"], **given))
 
 

@@ -11,13 +11,11 @@ from conftest import HANDBOOK
 
 from llmops.chains.answerer import Answerer
 from llmops.errors import ConfigError, DataError, EngineError
-from llmops.registry.champion import crown
 from llmops.tracking import evaluations
 from llmops.tracking.evaluations import Evaluated
 from llmops.tracking.question_sets import get_question_set
 from llmops.tracking.releases import read_release
-from llmops.tracking.versions import get_version
-from pipelines import evaluate
+from pipelines import evaluate, index
 from pipelines.evaluate import EvaluateConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -112,7 +110,7 @@ def test_a_model_from_scratch_is_evaluated_as_the_base_that_it_is(given: dict[st
 
 def test_the_champion_is_asked_too_but_not_twice(given: dict[str, Any]) -> None:
     evaluate.main(EvaluateConfig(**given))
-    crown(get_version("models:/handbook/1"))
+    mlflow.MlflowClient().set_registered_model_alias("handbook", "champion", "1")
     assert list(evaluated(evaluate.main(EvaluateConfig(**given)))) == ["always-abstain", "prompt"]
     longer = evaluated(evaluate.main(EvaluateConfig(**{**given, "max_new_tokens": 5})))
     assert list(longer) == ["always-abstain", "prompt", "champion"]
@@ -154,6 +152,7 @@ def test_answers_are_not_made_twice(given: dict[str, Any], monkeypatch: pytest.M
         ({"concurrency": 0}, "concurrency is 0, expected at least 1"),
         ({"traces": -1}, "traces is -1, expected at least 0"),
         ({"latency_questions": 0}, "latency_questions is 0"),
+        ({"allow_overlap": "maybe"}, "allow_overlap is 'maybe', expected yes or no"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -161,9 +160,48 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message:
         EvaluateConfig(**wrong)
 
 
-def test_questions_that_were_trained_on_are_refused(given: dict[str, Any], tmp_path: Path) -> None:
+def ask(path: Path, **questions: str) -> str:
+    """A file of questions that no document answers, by id."""
+    lines = (json.dumps({"id": name, "question": text, "answers": [], "documents": []}) for name, text in questions.items())
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def test_questions_that_nearly_stand_in_examples_or_other_sets_are_refused_unless_that_is_allowed(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
     shown = json.loads((HANDBOOK / "examples.jsonl").read_text(encoding="utf-8").splitlines()[0])["question"]
-    leaked = tmp_path / "leaked.jsonl"
-    leaked.write_text(json.dumps({"id": "l", "question": shown, "answers": ["x"], "documents": []}), encoding="utf-8")
-    with pytest.raises(DataError, match="are also training examples"):
-        evaluate.main(EvaluateConfig(**{**given, "questions": str(leaked)}))
+    held_out = ask(tmp_path / "held.jsonl", t1=f"So {shown}", t2="Which berth does the ferry take?")
+    dev = ask(tmp_path / "dev.jsonl", d1="Which berth does the pilot take?", d2="Who paints the buoys?")
+    given |= {"questions": held_out, "dev_questions": dev}
+    with pytest.raises(DataError, match="in the training examples, 1 times: examples.jsonl:1 holds t1 .near.*allow"):
+        evaluate.main(EvaluateConfig(**given))
+    given["examples"] = str(tmp_path / "examples.jsonl")
+    example = {"question": "Who paints?", "context": ["Ask: which berth does the pilot take?"], "answer": "I don't know"}
+    Path(given["examples"]).write_text(json.dumps(example), encoding="utf-8")
+    with pytest.raises(DataError, match="in the training examples, 1 times: examples.jsonl:1 holds t2"):
+        evaluate.main(EvaluateConfig(**given))
+    Path(given["examples"]).write_text(json.dumps({**example, "context": []}), encoding="utf-8")
+    with pytest.raises(DataError, match="are in the development questions, 1 times: d1 holds t2 .near."):
+        evaluate.main(EvaluateConfig(**given))
+    run_id = evaluate.main(EvaluateConfig(**given, allow_overlap="yes"))
+    metrics = mlflow.get_run(run_id).data.metrics
+    assert {name: metrics[f"overlaps/{name}"] for name in ("training", "dev", "calibration")} == {
+        "training": 0, "dev": 1, "calibration": 0,
+    }  # fmt: skip
+    page = mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.REPORT_FILE}")
+    assert '<dt>Found in the development questions</dt><dd dir="auto">1, 0 word for word</dd>' in page
+
+
+def test_questions_that_stand_in_the_index_are_told_not_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "faq.md").write_text("# Berths\n\nWhich berth does the ferry take? The third one, at noon.\n")
+    index.main(index.IndexConfig(documents=str(tmp_path / "documents")))
+    held_out = ask(tmp_path / "held.jsonl", t1="Which berth does the ferry take?", t2="Who paints the buoys in May?")
+    dev = ask(tmp_path / "dev.jsonl", d1="Where is the harbour office?")
+    run_id = evaluate.main(EvaluateConfig(**{**given, "kinds": "rag", "questions": held_out, "dev_questions": dev}))
+    assert mlflow.get_run(run_id).data.metrics["overlaps/index"] == 1
+    (found,) = mlflow.artifacts.load_dict(f"runs:/{run_id}/overlaps.json")["index"]
+    assert (found["question_id"], found["kind"]) == ("t1", "exact") and found["where"].startswith("faq.md")
+    page = mlflow.artifacts.load_text(f"runs:/{run_id}/{evaluations.REPORT_FILE}")
+    assert '<dt>Found in the index</dt><dd dir="auto">1, 1 word for word</dd>' in page

@@ -20,6 +20,7 @@ from llmops.evaluation.scorecard import (
     from_rows,
     score,
     score_abstainer,
+    table,
     with_values,
 )  # fmt: skip
 from llmops.types import Answer, Chunk, Hit, Question
@@ -127,6 +128,18 @@ def test_figures_and_facts_stand_below_the_kpis() -> None:
     assert said(line(page, "cost per 1,000")[0]) == "2.000 [1.500, 2,500]"
     assert [said(cell) for cell in line(page, "training/cost")] == ["7e-05", "–"]
     assert [said(cell) for cell in line(page, "needs gpu")] == ["no", "–"]
+
+
+def test_what_a_candidate_abstains_by_has_a_table_with_its_promise_beside_what_came_of_it() -> None:
+    figures = {"abstention/max_wrong": 0.2, "abstention/auroc_confidence": 0.7,
+               "abstention/auroc_confidence_low": 0.6, "abstention/auroc_confidence_high": 0.8}  # fmt: skip
+    page = page_of([replace(RAG, measured=figures), PROMPT], None)
+    wrong = RAG.intervals["abstention/wrong_rate"]
+    assert said(line(page, "wrong, of these")[0]) == f"{wrong.mean:.3f} [{wrong.low:.3f}, {wrong.high:.3f}]"
+    assert [said(cell) for cell in line(page, "wrong, promised at most")] == ["0.200", "–"]
+    assert [said(cell) for cell in line(page, "AUROC of confidence")] == ["0.700 [0.600, 0.800]", "–"]
+    assert not page_of([RAG, PROMPT]).xpath("//h3[@id='abstention']")
+    assert "AUROC" not in table([replace(RAG, measured=figures)])
 
 
 def test_failures_are_counted_with_their_reasons() -> None:

@@ -7,11 +7,13 @@ Near is the Jaccard similarity between a question and a sentence or line, of the
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from llmops.datasets.tables import RejectedRow, read_rows
 from llmops.errors import ConfigError, DataError
 
 # The 165 questions of the sample handbook, against its 172 examples with their contexts and of one set against the other:
@@ -42,9 +44,9 @@ class Overlap:
 
 
 def check_overlaps(
-    training: Iterable[tuple[str, str]], questions: Iterable[tuple[str, str]], allowed: bool
+    training: Iterable[tuple[str, str]], questions: Iterable[tuple[str, str]], allowed: bool, what: str = "training data"
 ) -> list[Overlap]:
-    """What `find_overlaps` finds, where that is allowed.
+    """What `find_overlaps` finds, where that is allowed; `what` names the texts that are searched.
 
     Raises:
         DataError: it isn't, and there is one.
@@ -53,7 +55,7 @@ def check_overlaps(
     if found and not allowed:
         shown = "; ".join(map(str, found[:3]))
         raise DataError(
-            f"questions that the app is measured by are in the training data, {len(found)} times: {shown}. "
+            f"questions that the app is measured by are in the {what}, {len(found)} times: {shown}. "
             "Remove them, or set allow_overlap=yes."
         )
     return found
@@ -80,6 +82,25 @@ def find_overlaps(
         for where, text in training
         for number, (kind, similarity) in sorted(index.find(text).items())
     ]
+
+
+def training_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """The texts of each row of a file of training data, whatever its columns, as (where, text).
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    for row in read_rows(path):
+        if not isinstance(row, RejectedRow):
+            yield row[0], "\n".join(_texts(row[1]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 class _Index:

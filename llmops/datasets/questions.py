@@ -59,13 +59,13 @@ def import_questions(path: Path) -> Imported:
     if beir := find_beir(path):
         for file in beir:
             check_utf8(file)
-        return _joined(read_beir(*beir), "BEIR")
+        return join_questions(read_beir(*beir), "BEIR")
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder without queries.jsonl. Give a file of questions, or a folder of BEIR's.")
     if path.suffix.lower() != ".parquet":
         check_utf8(path)
     if squad := read_squad(path):
-        return _joined(squad, "SQuAD")
+        return join_questions(squad, "SQuAD")
     return _read_own(path)
 
 
@@ -195,12 +195,21 @@ def refuse_repeats(questions: Iterable[Question], what: str) -> None:
 def _by_text(questions: Iterable[Question]) -> list[list[Question]]:
     found: dict[str, list[Question]] = defaultdict(list)
     for question in questions:
-        words = unicodedata.normalize("NFKC", question.text).casefold().split()
-        found[" ".join(words).rstrip(" .?!。") or question.text].append(question)
+        found[same_text(question.text)].append(question)
     return list(found.values())
 
 
-def _joined(questions: Collection[Question], kind: str) -> Imported:
+def same_text(text: str) -> str:
+    """What questions that ask the same have in common: their text but for case, spacing and last punctuation."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .?!。") or text
+
+
+def join_questions(questions: Collection[Question], kind: str) -> Imported:
+    """Questions of which those that ask the same are one, with the answers and documents of all.
+
+    Raises:
+        DataError: there are none, or a text holds half a character.
+    """
     if not questions:
         raise DataError(f"the {kind} files hold no questions with a document that is relevant.")
     joined = tuple(_join(same) for same in _by_text(questions))
@@ -237,18 +246,6 @@ def check_documents(questions: Iterable[Question], doc_ids: Collection[str]) -> 
             f"{len(missing)} documents named by the questions are not in the index ({', '.join(missing[:3])}). "
             "Index the folder that holds them, or mend the questions."
         )
-
-
-def check_unseen(test: Iterable[Question], seen: Iterable[str], what: str) -> None:
-    """Refuse held-out questions that stand among those `seen` while training or choosing settings; `what` names these.
-
-    Raises:
-        DataError: naming one shared question.
-    """
-    known = {" ".join(text.lower().split()) for text in seen}
-    shared = [question.text for question in test if " ".join(question.text.lower().split()) in known]
-    if shared:
-        raise DataError(f"{len(shared)} held-out questions are also {what} (such as {shared[0]!r}). Remove them from one.")
 
 
 def question_digest(questions: Iterable[Question]) -> str:

@@ -51,7 +51,8 @@ def _difference(kpi: Kpi, card: Scorecard, reference: Scorecard) -> Difference:
     interval, clusters = compare(card, reference, kpi.name), card.clusters
     left, right = card.values(kpi.name), reference.values(kpi.name)
     alone = max(Counter(clusters[question_id] for question_id in left).values()) == 1
-    p_value = mcnemar(left, right) if kpi.binary and alone else permutation_test(left, right, clusters)
+    binary = {*left.values(), *right.values()} <= {0, 1} and kpi.binary  # means over repeats are not
+    p_value = mcnemar(left, right) if binary and alone else permutation_test(left, right, clusters)
     return Difference(
         kpi, interval, p_value, p_value, minimum_detectable_effect(left, right, clusters),
         questions_needed(interval.mean, left, right, clusters),

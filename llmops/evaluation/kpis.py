@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Kpi:
     """A figure that each question has a value of, where it applies, so that means have intervals and differences tests.
 
-    `binary` ones are 0 or 1. Those that don't decide are shown and may not stand in a policy.
+    `binary` ones are 0 or 1, and their means over repeats in between. Those that don't decide are shown and may not stand in
+    a policy.
     """
 
     name: str
@@ -56,11 +57,15 @@ KPIS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """What is measured of a whole candidate at once. `ends` say that it has an interval, as `<name>_low` and `_high`."""
+    """What is measured of a whole candidate at once; where it has an interval, that is `<name>_low` and `_high` beside it.
+
+    Those that don't decide are shown in the report and may not stand in a policy.
+    """
 
     name: str
     title: str
     lower_is_better: bool = True
+    decides: bool = True
 
 
 FIGURES = {
@@ -70,6 +75,12 @@ FIGURES = {
         Figure("latency/p95_s", "p95 s"),
         Figure("latency/batch_s", "s per answer in bulk"),
         Figure("cost/per_1000", "cost per 1,000"),
+        Figure("answer/repeat_sd", "score, sd of a question's repeats", decides=False),
+        Figure("abstention/min_score", "least similarity of the nearest passage", decides=False),
+        Figure("abstention/min_confidence", "least confidence, mean log-probability in nats", decides=False),
+        Figure("abstention/max_wrong", "wrong, promised at most", decides=False),
+        Figure("abstention/auroc_confidence", "AUROC of confidence", lower_is_better=False, decides=False),
+        Figure("abstention/auroc_similarity", "AUROC of similarity", lower_is_better=False, decides=False),
     )
 }
 

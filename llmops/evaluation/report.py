@@ -21,7 +21,7 @@ from llmops.evaluation.scorecard import ABSTAINER, Scorecard
 from llmops.evaluation.statistics import Interval, mean_interval
 
 TEMPLATE = "report.html"
-_QUALITY = "answer/score"
+_QUALITY, _WRONG = "answer/score", "abstention/wrong_rate"
 _PLOTS = ("cost/per_1000", "latency/p50_s")
 _QUESTIONS = 20  # shown as the worst, and as those that candidates differ on
 _CHANGES = 15  # questions shown that a candidate answers better than the reference, and as many that it answers worse
@@ -103,7 +103,8 @@ def report(
         cards=cards, champion=champion, reference=reference.candidate, title=title, date=date, facts=facts or {},
         answerable=sum(row.answerable for row in reference.rows),
         unanswerable=sum(not row.answerable for row in reference.rows), few=_FEW,
-        groups=_groups(cards, by_kpi), figures=_measured(cards),
+        groups=_groups(cards, by_kpi), figures=_measured(cards, abstention=False),
+        abstention=_measured(cards, abstention=True), wrong_rate=KPIS[_WRONG],
         card_facts=list(dict.fromkeys(name for card in cards for name in card.facts)),
         failures=_failures(cards),
         plots={figure: plots.quality_against(figure, cards) for figure in _PLOTS}, area=plots,
@@ -156,9 +157,12 @@ def _line(kpi: Kpi, cards: Sequence[Scorecard], by_kpi: Mapping[str, Differences
     return Line(kpi, tuple(cells))
 
 
-def _measured(cards: Sequence[Scorecard]) -> dict[str, str]:
-    """The titles of all that was measured of whole candidates; the ends of intervals stand beside what they belong to."""
-    found = {name for card in cards for name in card.measured}
+def _measured(cards: Sequence[Scorecard], abstention: bool) -> dict[str, str]:
+    """The titles of all that was measured of whole candidates; the ends of intervals stand beside what they belong to.
+
+    What tells of abstention has a table of its own.
+    """
+    found = {name for card in cards for name in card.measured if name.startswith("abstention/") == abstention}
     names = sorted(found - {f"{name}_{end}" for name in found for end in ("low", "high")})
     order = [*(name for name in FIGURES if name in names), *(name for name in names if name not in FIGURES)]
     return {name: FIGURES[name].title if name in FIGURES else name for name in order}

@@ -10,7 +10,7 @@ from llmops.datasets.questions import question_digest
 from llmops.errors import DataError
 from llmops.evaluation.kpis import FIGURES, JUDGED, KPIS, find_kpi
 from llmops.evaluation.rows import Row, Values, score_row, values
-from llmops.evaluation.statistics import Interval, mean_interval, paired_difference, unanimous_share
+from llmops.evaluation.statistics import CONFIDENCE, Interval, mean_interval, paired_difference, unanimous_share
 from llmops.types import Answer, Metrics, Question
 
 ABSTAINER = "always-abstain"
@@ -48,6 +48,11 @@ class Scorecard:
         """Whether a KPI may decide about this candidate: what a judge says only if the judge is certified."""
         return find_kpi(kpi).decides and (not kpi.startswith(JUDGED) or self.facts.get(kpi, "").startswith("certified"))
 
+    def interval(self, kpi: str, confidence: float) -> Interval:
+        """The interval of a KPI at another confidence. Raises KeyError where it applies to no question."""
+        stored = self.intervals[kpi]
+        return stored if confidence == CONFIDENCE else _interval([*self.rows, *self.pack], kpi, confidence)
+
     @property
     def clusters(self) -> dict[str, str]:
         """Which questions are alike, by question id."""
@@ -62,7 +67,7 @@ class Scorecard:
         return {slice_: _intervals(rows) for slice_, rows in sorted(parts.items()) if len(rows) >= least}
 
 
-def compare(left: Scorecard, right: Scorecard, kpi: str) -> Interval:
+def compare(left: Scorecard, right: Scorecard, kpi: str, confidence: float = CONFIDENCE) -> Interval:
     """The interval of mean(left - right) on a KPI, paired by question, questions on one document being alike.
 
     Raises:
@@ -71,7 +76,7 @@ def compare(left: Scorecard, right: Scorecard, kpi: str) -> Interval:
     check_same_questions(left, right)
     bounds = find_kpi(kpi).bounds
     span = bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0])
-    return paired_difference(left.values(kpi), right.values(kpi), left.clusters, bounds=span)
+    return paired_difference(left.values(kpi), right.values(kpi), left.clusters, bounds=span, confidence=confidence)
 
 
 def check_same_questions(left: Scorecard, right: Scorecard) -> None:
@@ -118,12 +123,12 @@ def _intervals(rows: Sequence[Row]) -> dict[str, Interval]:
     return {kpi: _interval(rows, kpi) for kpi in order}
 
 
-def _interval(rows: Sequence[Row], kpi: str) -> Interval:
+def _interval(rows: Sequence[Row], kpi: str, confidence: float = CONFIDENCE) -> Interval:
     apply, known = [row for row in rows if kpi in row.scores], find_kpi(kpi)
     found, clusters = [row.scores[kpi] for row in apply], [row.cluster for row in apply]
-    if known.binary and len(set(found)) == 1:  # that none failed doesn't say that none ever will
-        return unanimous_share(found[0], len(found), len(set(clusters)))
-    return mean_interval(found, clusters, bounds=known.bounds)
+    if known.binary and set(found) in ({0}, {1}):  # that none failed doesn't say that none ever will
+        return unanimous_share(found[0], len(found), len(set(clusters)), confidence)
+    return mean_interval(found, clusters, bounds=known.bounds, confidence=confidence)
 
 
 def score_abstainer(questions: Sequence[Question]) -> Scorecard:
@@ -138,7 +143,7 @@ COLUMNS = (
 
 def table(scorecards: Sequence[Scorecard]) -> str:
     """Compare scorecards as a Markdown table: means with their 95 % intervals, one candidate a line."""
-    figures = [name for name in FIGURES if any(name in card.measured for card in scorecards)]
+    figures = [name for name, one in FIGURES.items() if one.decides and any(name in card.measured for card in scorecards)]
     header = ["candidate", *(KPIS[kpi].title for kpi in COLUMNS), *(FIGURES[name].title for name in figures)]
     lines = [
         [card.candidate, *(_cell(card.intervals.get(kpi)) for kpi in COLUMNS), *(_figure(card, name) for name in figures)]

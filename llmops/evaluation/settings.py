@@ -10,7 +10,7 @@ from llmops.evaluation.rows import documents_of, score_row
 from llmops.retrieval.search import nearness
 from llmops.types import Answer, Hit, Question
 
-_NO_CONFIDENCE = -1e9  # nats; no answer has less
+NO_CONFIDENCE = -1e9  # nats; no answer has less
 
 
 def choose_k(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], largest: int, tolerance: float = 0.02) -> int:
@@ -72,7 +72,7 @@ def calibrate_abstention(questions: Sequence[Question], answers: Sequence[Answer
     if None in wrong:
         raise ConfigError("the engine tells no log-probabilities, by which to tell when to abstain. Leave max_wrong at 1.")
     to_go = sorted((confidence for confidence in wrong if confidence is not None), reverse=True)[allowed:]
-    threshold = float(np.nextafter(to_go[0], np.inf)) if to_go else _NO_CONFIDENCE
+    threshold = float(np.nextafter(to_go[0], np.inf)) if to_go else NO_CONFIDENCE
     return Abstention(threshold, max_wrong, count)
 
 

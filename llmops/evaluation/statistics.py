@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % confidence interval, over `n` questions."""
+    """An estimate with its confidence interval, of 95 % unless another was asked for, over `n` questions."""
 
     mean: float
     low: float
@@ -31,7 +31,7 @@ class Interval:
 
 def mean_interval(
     values: Sequence[float], clusters: Sequence[str | None] | None = None, seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] | None = None, confidence: float = CONFIDENCE,
 ) -> Interval:  # fmt: skip
     """The mean by wild cluster bootstrap-t: all mu whose test isn't significant (Cameron, Gelbach & Miller 2008).
 
@@ -52,20 +52,20 @@ def mean_interval(
         return Interval(float(sample[0]), float(sample[0]), float(sample[0]), len(sample))
     sums, sizes = cluster_sums(values, clusters)
     mean = float(sums.sum() / sizes.sum())
-    below, above = _half_widths(sums - mean * sizes, sizes, np.random.default_rng(seed))
+    below, above = _half_widths(sums - mean * sizes, sizes, np.random.default_rng(seed), 1 - confidence)
     low, high = (mean - below, mean + above) if bounds is None else _within(bounds, mean, below, above)
     return Interval(mean, low, high, len(sample))
 
 
-def unanimous_share(share: float, questions: int, clusters: int) -> Interval:
+def unanimous_share(share: float, questions: int, clusters: int, confidence: float = CONFIDENCE) -> Interval:
     """A share of 0 or 1: exact for so many independent draws as there are clusters (Clopper & Pearson 1934)."""
-    furthest = 1 - ((1 - CONFIDENCE) / 2) ** (1 / clusters)
+    furthest = 1 - ((1 - confidence) / 2) ** (1 / clusters)
     return Interval(share, 0.0 if share == 0 else 1 - furthest, furthest if share == 0 else 1.0, questions)
 
 
 def paired_difference(
     left: Mapping[str, float], right: Mapping[str, float], clusters: Mapping[str, str] | None = None, seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] | None = None, confidence: float = CONFIDENCE,
 ) -> Interval:  # fmt: skip
     """The interval of mean(left - right), paired by question id. A question that `clusters` doesn't name is its own.
 
@@ -75,7 +75,7 @@ def paired_difference(
     Raises:
         DataError: the two don't hold the same questions, or none.
     """
-    return mean_interval(*pair(left, right, clusters), seed, bounds)
+    return mean_interval(*pair(left, right, clusters), seed, bounds, confidence)
 
 
 def pair(
@@ -134,7 +134,9 @@ def signs(draws: int, size: int, chance: np.random.Generator) -> Iterator[Vector
         yield (2 * bits.view(np.int8).reshape(rows, size) - 1).astype(np.float64)
 
 
-def _half_widths(deviations: Vector, sizes: Vector, chance: np.random.Generator) -> tuple[float, float]:
+def _half_widths(
+    deviations: Vector, sizes: Vector, chance: np.random.Generator, alpha: float
+) -> tuple[float, float]:  # fmt: skip
     """How far below and above the mean its interval reaches; `deviations` are the clusters' sums less the mean's share."""
     if len(sizes) < 2:
         return np.inf, np.inf
@@ -142,8 +144,8 @@ def _half_widths(deviations: Vector, sizes: Vector, chance: np.random.Generator)
         return 0.0, 0.0
     significance = _wild_test(deviations, sizes, chance)
     unit = float(np.sqrt((deviations**2).sum()) / sizes.sum())
-    below = _furthest(lambda shift: significance(-shift * unit))
-    above = _furthest(lambda shift: significance(shift * unit))
+    below = _furthest(lambda shift: significance(-shift * unit), alpha)
+    above = _furthest(lambda shift: significance(shift * unit), alpha)
     return below * unit, above * unit
 
 
@@ -171,16 +173,16 @@ def _wild_test(deviations: Vector, sizes: Vector, chance: np.random.Generator) -
     return p_value
 
 
-def _furthest(p_value: Callable[[float], float]) -> float:
-    """Where p-values fall to 5 %, by bisection; infinite where they don't."""
+def _furthest(p_value: Callable[[float], float], alpha: float) -> float:
+    """Where p-values fall to `alpha`, by bisection; infinite where they don't."""
     near, far = 0.0, 2.0
-    while p_value(far) > 1 - CONFIDENCE:
+    while p_value(far) > alpha:
         near, far = far, 2 * far
         if far > _WIDEST:
             return float("inf")
     while far - near > 1e-3 * far:
         middle = (near + far) / 2
-        near, far = (middle, far) if p_value(middle) > 1 - CONFIDENCE else (near, middle)
+        near, far = (middle, far) if p_value(middle) > alpha else (near, middle)
     return far
 
 

@@ -55,6 +55,11 @@ def find_evaluation(app: str) -> Run:
     return found[0]
 
 
+def set_aside(run_id: str) -> None:
+    """Let an evaluation that was made to complete another one not be found as the newest."""
+    mlflow.MlflowClient().set_tag(run_id, STEP_TAG, "evaluate again")
+
+
 def get_evaluation(app: str, run_id: str) -> Run:
     """A finished evaluation by its run id.
 

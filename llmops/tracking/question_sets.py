@@ -16,7 +16,7 @@ from llmops.errors import ArtifactError
 from llmops.tracking.versions import DIGEST_TAG
 from llmops.types import Question
 
-SCHEME = "questions:/"
+SCHEME, SET_MARK = "questions:/", "-questions-"
 _APP_TAG = "llmops.app"
 _ID, _PLACE, _ORIGIN = "question_id", "place", "origin"  # tags of a record, and then of its trace
 _SOURCES = {"human": "HUMAN", "synthetic": "CODE", "feedback": "HUMAN"}
@@ -45,7 +45,7 @@ def freeze_questions(app: str, questions: Sequence[Question]) -> QuestionSet:
     """
     refuse_repeats(questions, f"the question set of {app}")
     digest = question_digest(questions)
-    name = f"{app}-questions-{digest[:12]}"
+    name = f"{app}{SET_MARK}{digest[:12]}"
     dataset = _find(name) or datasets.create_dataset(name, tags=_tags(app, digest, questions))
     if dataset.to_df().empty:  # else it is whole: records are merged all at once or not at all
         dataset.merge_records([_record(place, question) for place, question in enumerate(questions)])
