@@ -97,7 +97,7 @@ def test_two_processes_train_what_one_trains_and_go_on_after_a_kill(
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("-> models:/both-adapter/1") == 1
     (run,) = mlflow.search_runs(filter_string="params.app = 'both'", output_format="list")
-    assert run.info.status == "FINISHED" and run.data.metrics["train.resumed_from"] >= 2
+    assert run.info.status == "FINISHED" and run.data.metrics["train/resumed_from"] >= 2
     assert_close(weights_of("both"), alone)
 
 

@@ -81,7 +81,7 @@ def preflight() -> dict[str, str]:
 
 
 def losses() -> list[float]:
-    history = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "train.loss")
+    history = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "train/loss")
     return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
 
 
@@ -99,7 +99,7 @@ def test_an_adapter_is_registered_alone_with_its_base_and_its_certificate(
     assert identity.weights_digest == resolve_weights(str(tiny_lm)).digest and len(identity.tokenizer_digest) == 64
     assert_certified(uri, "reload", "merge", "merge_from_trained")
     metrics = last_run().data.metrics
-    assert {"train.loss", "train.tokens_per_s", "held_out.loss", "certificate.merge.logprob_difference"} <= metrics.keys()
+    assert {"train/loss", "train/tokens_per_s", "held_out/loss", "certificate/merge/logprob_difference"} <= metrics.keys()
     assert {"preflight.json", "lengths.png"} <= {
         item.path for item in mlflow.MlflowClient().list_artifacts(last_run().info.run_id)
     }
@@ -122,7 +122,7 @@ def test_an_adapter_trained_on_a_base_in_four_bits_is_certified_on_it_and_on_the
     uri = tune(tiny_lm, chats, method="qlora", targets="all-linear", held_out=0.25)
     certificate = assert_certified(uri, "reload", "merge", "merge_from_trained")
     assert certificate["merge_from_trained"]["tolerance"] is None and certificate["effect"] > 0
-    losses = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "held_out.loss")
+    losses = mlflow.MlflowClient().get_metric_history(last_run().info.run_id, "held_out/loss")
     assert losses[-1].value < losses[0].value
 
 
@@ -153,7 +153,7 @@ def test_an_adapter_trained_further_keeps_its_own_rank_and_targets(store: str, t
 def test_preferences_are_trained_by_the_same_step(store: str, tiny_lm: Path, tmp_path: Path) -> None:
     rows = [{"prompt": f"Number {n}?", "chosen": f"It is {n}.", "rejected": "No."} for n in range(8)]
     uri = tune(tiny_lm, write(tmp_path / "pairs.jsonl", rows), objective="preference", epochs=10.0, held_out=0.25)
-    assert last_run().data.metrics["held_out.preference_accuracy"] == 1.0
+    assert last_run().data.metrics["held_out/preference_accuracy"] == 1.0
     assert not (fetch_folder("adapter", uri) / "ref").exists()
 
 
@@ -172,7 +172,7 @@ def test_preferences_can_train_all_weights(store: str, tiny_lm: Path, tmp_path: 
     pairs = write(tmp_path / "pairs.jsonl", rows)
     settings = {"objective": "preference", "method": "full", "learning_rate": 1e-3, "epochs": 10.0, "held_out": 0.25}
     assert tune(tiny_lm, pairs, **settings) == "models:/handbook-base/1"
-    assert last_run().data.metrics["held_out.preference_accuracy"] == 1.0
+    assert last_run().data.metrics["held_out/preference_accuracy"] == 1.0
 
 
 def test_packed_examples_train_the_same_adapter_as_padded_ones(store: str, tiny_lm: Path, chats: Path) -> None:
@@ -189,7 +189,7 @@ def test_what_was_forgotten_is_measured_and_certified(store: str, tiny_lm: Path,
     )["forgetting"]
     assert forgotten["perplexity_before"] != forgotten["perplexity_after"]
     assert forgotten["change"] == pytest.approx(forgotten["perplexity_after"] / forgotten["perplexity_before"] - 1)
-    assert last_run().data.metrics["certificate.forgetting.change"] == forgotten["change"]
+    assert last_run().data.metrics["certificate/forgetting/change"] == forgotten["change"]
 
 
 def test_a_certificate_holds_what_another_engine_has_to_say(store: str, tiny_lm: Path, chats: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_disk_that_fills_at_a_checkpoint_is_one_line_and_training_goes_on_from
     assert stopped.info.status == "FAILED"
     tune(tiny_lm, chats)
     assert last_run().info.run_id == stopped.info.run_id and last_run().info.status == "FINISHED"
-    assert last_run().data.metrics["train.resumed_from"] == 2 and "llmops.error" not in last_run().data.tags
+    assert last_run().data.metrics["train/resumed_from"] == 2 and "llmops.error" not in last_run().data.tags
 
 
 def test_a_killed_run_that_somebody_deleted_is_not_gone_on_in(
@@ -355,7 +355,7 @@ def test_a_killed_training_goes_on_in_its_run_and_ends_with_the_same_adapter(
     assert done.returncode == 0, done.stderr
     run = last_run()
     assert run.info.run_id == killed.info.run_id and run.info.status == "FINISHED"
-    assert run.data.metrics["train.resumed_from"] >= 2 and run.data.metrics["train.steps"] == 60
+    assert run.data.metrics["train/resumed_from"] >= 2 and run.data.metrics["train/steps"] == 60
     assert tune(tiny_lm, chats, epochs=20.0, app="undisturbed") == "models:/undisturbed-adapter/1"
     uris = ("models:/handbook-adapter/1", "models:/undisturbed-adapter/1")
     assert len({digests.of_folder(fetch_folder("adapter", uri)) for uri in uris}) == 1
@@ -372,5 +372,5 @@ def test_under_mlflow_run_the_new_run_names_the_killed_one_and_closes_it(
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     run = last_run()
-    assert run.data.tags["llmops.resumes"] == killed and run.data.metrics["train.resumed_from"] >= 2
+    assert run.data.tags["llmops.resumes"] == killed and run.data.metrics["train/resumed_from"] >= 2
     assert mlflow.get_run(killed).info.status == "KILLED"

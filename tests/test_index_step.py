@@ -66,9 +66,9 @@ def test_the_run_counts_what_was_added_changed_deleted_and_reused(
     uri = build(documents)
     said = capsys.readouterr().out
     assert "2 documents: 1 added, 0 changed, 1 reused, 1 deleted, 0 skipped" in said and "1 taken over" in said
-    shown = {name: metrics()[f"documents.{name}"] for name in ("added", "changed", "deleted", "reused")}
+    shown = {name: metrics()[f"documents/{name}"] for name in ("added", "changed", "deleted", "reused")}
     assert shown == {"added": 1, "changed": 0, "deleted": 1, "reused": 1}
-    assert (metrics()["passages.embedded"], metrics()["passages.reused"]) == (1, 1)
+    assert (metrics()["passages/embedded"], metrics()["passages/reused"]) == (1, 1)
     assert uri == "models:/handbook-index/2"
 
 
@@ -162,7 +162,7 @@ def test_retrieval_is_measured_on_questions(store: str, capsys: pytest.CaptureFi
     assert "retrieval on 30 questions" in capsys.readouterr().out
     for mode in ("dense", "lexical", "rrf", "convex"):
         for name in ("recall_at_5", "mrr_at_5", "ndcg_at_5"):
-            low, mean, high = (metrics()[f"retrieval.{mode}.{name}{end}"] for end in ("_low", "", "_high"))
+            low, mean, high = (metrics()[f"retrieval/{mode}/{name}{end}"] for end in ("_low", "", "_high"))
             assert 0.5 < low <= mean <= high <= 1.0
 
 
@@ -174,7 +174,7 @@ def test_retrieval_is_measured_on_judged_queries(store: str, tmp_path: Path) -> 
     queries.write_text('{"_id": "q1", "text": "holiday leave"}\n{"_id": "q2", "text": "who judged this?"}\n')
     qrels.write_text("query-id\tcorpus-id\tscore\nq1\t1\t1\n")
     build(corpus, questions=str(queries), qrels=str(qrels))
-    assert metrics()["retrieval.dense.ndcg_at_10"] == metrics()["retrieval.lexical.mrr_at_10"] == 1.0
+    assert metrics()["retrieval/dense/ndcg_at_10"] == metrics()["retrieval/lexical/mrr_at_10"] == 1.0
     with pytest.raises(ConfigError, match="qrels are given without questions"):
         build(corpus, qrels=str(qrels))
 
@@ -184,7 +184,7 @@ def test_skipped_files_are_listed_in_the_run_with_their_reason(store: str, docum
     build(documents)
     skipped = json.loads(mlflow.artifacts.load_text(f"runs:/{last_run().info.run_id}/skipped.json"))
     assert list(skipped) == ["broken.pdf"] and "Export it again" in skipped["broken.pdf"]
-    assert metrics()["documents.skipped"] == 1
+    assert metrics()["documents/skipped"] == 1
 
 
 def test_what_an_index_was_made_with_is_in_its_manifest_and_in_the_registry(store: str, documents: Path) -> None:

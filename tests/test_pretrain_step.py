@@ -58,10 +58,10 @@ def test_an_adapter_learns_a_corpus_and_what_it_forgets_is_measured(
 ) -> None:
     assert train(corpus, base=str(tiny_lm), general=general) == "models:/handbook-adapter/1"
     found = metrics()
-    assert found["held_out.bits_per_byte.after"] < found["held_out.bits_per_byte.before"]
-    before, after = (found[f"certificate.forgetting.perplexity_{when}"] for when in ("before", "after"))
-    assert before > 1 and after > 1 and found["certificate.forgetting.change"] == pytest.approx(after / before - 1)
-    assert "held_out.loss" in found and found["train.steps"] > 0
+    assert found["held_out/bits_per_byte_after"] < found["held_out/bits_per_byte_before"]
+    before, after = (found[f"certificate/forgetting/perplexity_{when}"] for when in ("before", "after"))
+    assert before > 1 and after > 1 and found["certificate/forgetting/change"] == pytest.approx(after / before - 1)
+    assert "held_out/loss" in found and found["train/steps"] > 0
 
 
 def test_all_weights_can_be_trained_and_the_model_is_a_base(store: str, tiny_lm: Path, corpus: Path, general: str) -> None:
@@ -80,7 +80,7 @@ def test_a_model_from_scratch_beats_a_trigram_model_and_is_asked_like_any_base(s
         HANDBOOK / "documents", base="scratch", architecture=str(shape), max_tokens=128, epochs=4.0, learning_rate=3e-3,
         batch_size=8, held_out=0.1,
     )  # fmt: skip
-    assert metrics()["held_out.bits_per_byte.after"] < metrics()["held_out.trigram_bits_per_byte"]
+    assert metrics()["held_out/bits_per_byte_after"] < metrics()["held_out/trigram_bits_per_byte"]
     engine = TransformersEngine(find_weights(uri), "float32")
     (answer,) = engine.generate([GenerationRequest((Message("user", "Who may cycle?"),), 8)])
     assert answer.completion_tokens > 0
@@ -159,7 +159,7 @@ def test_an_adapter_is_merged_into_its_own_base_only(
 ) -> None:
     adapter = train(corpus, base=str(tiny_lm), general=general)
     uri = merge.main(merge.MergeConfig(dtype=dtype))
-    assert uri == "models:/handbook-base/1" and "certificate.merge.logprob_difference" in metrics()
+    assert uri == "models:/handbook-base/1" and "certificate/merge/logprob_difference" in metrics()
     certificate = json.loads((download(uri) / CERTIFICATE).read_text())
     assert certificate["reload"]["greedy_equal"] and len(certificate["probes"]) == 3
     assert certificate["merge"]["logit_difference"] <= certificate["merge"]["tolerance"]

@@ -185,8 +185,8 @@ def test_training_learns_and_reports_each_step(weights: Weights, tokenizer: Any,
     recipe = Recipe(epochs=20, learning_rate=2e-2, batch_size=4, micro_batch=2, dtype="float32")
     _, training = tuned(weights, tokenizer, rows, tmp_path, recipe, lambda *step: told.append(step))
     assert [step for step, _, _ in told] == list(range(1, training.steps + 1)) and training.steps == 50
-    assert told[-1][2]["train.loss"] < told[0][2]["train.loss"] / 2
-    assert {"train.learning_rate", "train.gradient_norm", "train.tokens_per_s", "train.memory_mb"} <= told[-1][2].keys()
+    assert told[-1][2]["train/loss"] < told[0][2]["train/loss"] / 2
+    assert {"train/learning_rate", "train/gradient_norm", "train/tokens_per_s", "train/memory_mb"} <= told[-1][2].keys()
     assert training.tokens == 20 * sum(len(row["input_ids"]) for row in rows)
 
 
@@ -244,7 +244,7 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(
     losses: dict[int, float] = {}
 
     def report(step: int, total: int, metrics: dict[str, float]) -> None:
-        losses.update({step: metrics["held_out.loss"]} if "held_out.loss" in metrics else {})
+        losses.update({step: metrics["held_out/loss"]} if "held_out/loss" in metrics else {})
 
     recipe = Recipe(
         epochs=40, learning_rate=5e-2, batch_size=4, micro_batch=4, checkpoint_every=5, patience=2, dtype="float32"
@@ -328,7 +328,7 @@ def test_preferences_are_learned(weights: Weights, tokenizer: Any, tmp_path: Pat
     recipe = Recipe(epochs=10, learning_rate=1e-2, batch_size=4, micro_batch=4, checkpoint_every=20, dtype="float32")
     model = load_trainable(weights, METHOD, "float32", 0)
     train_preferences(model, tokenizer, pairs, pairs[:4], recipe, 0.1, tmp_path, lambda step, total, m: told.append(m))
-    assert told[-1].get("held_out.preference_accuracy", told[-2].get("held_out.preference_accuracy")) == 1.0
+    assert told[-1].get("held_out/preference_accuracy", told[-2].get("held_out/preference_accuracy")) == 1.0
 
 
 @pytest.mark.parametrize("name", ["lora", "qlora", "full"])
@@ -337,7 +337,7 @@ def test_preferences_are_learned_in_bfloat16_too(weights: Weights, tokenizer: An
     told: list[float] = []
     model = load_trainable(weights, Method(name, 4), "bfloat16", 0)
     recipe = Recipe(epochs=4, learning_rate=1e-3, batch_size=4, micro_batch=4, dtype="bfloat16")
-    train_preferences(model, tokenizer, pairs, [], recipe, 0.1, tmp_path, lambda *step: told.append(step[2]["train.loss"]))
+    train_preferences(model, tokenizer, pairs, [], recipe, 0.1, tmp_path, lambda *step: told.append(step[2]["train/loss"]))
     assert told[0] == pytest.approx(math.log(2), rel=1e-2) and told[-1] < told[0]
 
 

@@ -12,12 +12,12 @@ from llmops.finetuning.recipe import Recipe
 from llmops.types import Metrics
 
 Report = Callable[[int, int, Metrics], None]
-"""Receives the optimiser step, how many there are, and what was measured, such as {"train.loss": 1.2}."""
+"""Receives the optimiser step, how many there are, and what was measured, such as {"train/loss": 1.2}."""
 
 _NAMES = {
-    "loss": "train.loss", "learning_rate": "train.learning_rate", "grad_norm": "train.gradient_norm",
-    "eval_loss": "held_out.loss", "rewards/accuracies": "train.preference_accuracy",
-    "eval_rewards/accuracies": "held_out.preference_accuracy",
+    "loss": "train/loss", "learning_rate": "train/learning_rate", "grad_norm": "train/gradient_norm",
+    "eval_loss": "held_out/loss", "rewards/accuracies": "train/preference_accuracy",
+    "eval_rewards/accuracies": "held_out/preference_accuracy",
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def make_callbacks(schedule: Schedule, recipe: Recipe, report: Report, held_out:
             now, (then, step) = time.perf_counter(), self.last
             if state.global_step > step:
                 tokens = schedule.tokens(state.global_step) - schedule.tokens(step)
-                measured |= {"train.tokens_per_s": tokens / (now - then), "train.memory_mb": _memory_mb()}
+                measured |= {"train/tokens_per_s": tokens / (now - then), "train/memory_mb": _memory_mb()}
                 self.last = (now, state.global_step)
             report(state.global_step, state.max_steps, measured)
 

@@ -19,10 +19,13 @@ class TextClassifier:
     """
 
     def __init__(self, weights: Weights) -> None:
+        import torch
         from transformers import AutoModelForSequenceClassification
 
         self._tokenizer = load_tokenizer(weights, chat=False)
         self._model: Any = AutoModelForSequenceClassification.from_pretrained(weights.folder).eval()
+        if torch.cuda.is_available():
+            self._model.to("cuda")
         labels = self._model.config.num_labels
         if labels != 2:
             raise WeightsError(
@@ -38,6 +41,7 @@ class TextClassifier:
             padding=True, return_tensors="pt",
         )  # fmt: skip
         windows.pop("overflow_to_sample_mapping")
+        windows = windows.to(self._model.device)
         parts = zip(*(values.split(_BATCH) for values in windows.values()), strict=True)
         with torch.inference_mode():
             logits = [self._model(**dict(zip(windows, part, strict=True))).logits for part in parts]

@@ -78,7 +78,7 @@ def estimate_memory(base: Any, method: Method, load: Load) -> Memory:
         ConfigError: as `count_parameters`, or the architecture can't run without weights.
     """
     config, dtype = read_config(base), resolve_dtype(load.dtype)
-    model = attach(model_to_count(config, dtype, load.masked), config, method)
+    model = _to_count(config, method, dtype, load)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     if load.recompute:
         activations = _recomputed(config, method, dtype, load)
@@ -86,6 +86,14 @@ def estimate_memory(base: Any, method: Method, load: Load) -> Memory:
         activations = kept_bytes(model, load.batch_size, load.tokens)
     logits = _logits(load, config.get_text_config().vocab_size, WIDTHS[dtype])
     return Memory(_weights(model, method, load), 4 * trained, ADAM * trained, activations, logits)
+
+
+def _to_count(config: Any, method: Method, dtype: str, load: Load) -> Any:
+    """The model whose kept tensors are counted; in training the adapter of a LoRA takes its inputs as they come."""
+    import torch
+
+    model = attach(model_to_count(config, dtype, load.masked), config, method)
+    return model.to(getattr(torch, dtype)) if method.name == "lora" else model
 
 
 def _weights(model: Any, method: Method, load: Load) -> int:
@@ -107,7 +115,7 @@ def _recomputed(config: Any, method: Method, dtype: str, load: Load) -> int:
     """The input of every layer, and all that one of them keeps when it is run again (Chen et al. 2016)."""
     text = config.get_text_config()
     depth = int(text.num_hidden_layers)
-    model = attach(model_to_count(config, dtype, load.masked), config, replace(method, layers=1.0))
+    model = _to_count(config, replace(method, layers=1.0), dtype, load)
     inputs = depth * load.positions * int(text.hidden_size) * WIDTHS[dtype]
     return inputs + kept_bytes(model, load.batch_size, load.tokens) // depth
 

@@ -72,9 +72,9 @@ def make_report(label: str) -> Report:
 
     def report(done: int, total: int, metrics: dict[str, float]) -> None:
         mlflow.log_metrics(metrics, step=done)
-        if "train.loss" in metrics:
-            speed = f"{metrics.get('train.tokens_per_s', 0):.0f} tokens a second"
-            show(f"loss {metrics['train.loss']:.3f}, {speed}, step", done, total)
+        if "train/loss" in metrics:
+            speed = f"{metrics.get('train/tokens_per_s', 0):.0f} tokens a second"
+            show(f"loss {metrics['train/loss']:.3f}, {speed}, step", done, total)
 
     return report
 
@@ -114,7 +114,7 @@ def register_trained(
     save(trained, folder)
     certificate = asdict(certify(trained, folder, probes, forgetting))
     done = {name: float(getattr(training, name)) for name in ("steps", "resumed_from", "tokens", "seconds")}
-    mlflow.log_metrics({f"train.{name}": value for name, value in done.items()})
+    mlflow.log_metrics({f"train/{name}": value for name, value in done.items()})
     log_certificate(certificate)
     method = trained.method
     about: dict[str, Any] = {"method": method.name} | dict(shown)
@@ -132,15 +132,15 @@ def register_trained(
 def log_certificate(certificate: Mapping[str, Any]) -> None:
     """Log what was measured for a certificate as metrics of the run."""
     measured = {name: value for name, value in certificate.items() if name != "template"}  # its numbers are token ids
-    mlflow.log_metrics({f"certificate.{name}": value for name, value in _numbers(measured).items()})
+    mlflow.log_metrics({f"certificate/{name}": value for name, value in _numbers(measured).items()})
 
 
 def _numbers(certificate: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """What of a certificate is a number, by its path: merge.logit_difference and so on."""
+    """What of a certificate is a number, by its path: merge/logit_difference and so on."""
     found: dict[str, float] = {}
     for name, value in certificate.items():
         if isinstance(value, Mapping):
-            found |= _numbers(value, f"{prefix}{name}.")
+            found |= _numbers(value, f"{prefix}{name}/")
         elif isinstance(value, int | float):
             found[prefix + name] = float(value)
     return found
@@ -150,6 +150,6 @@ def training_seconds(uri: str) -> float:
     """How long training took that made a registered version; 0 where its run isn't there any more."""
     try:
         source = mlflow.get_logged_model(versions.get_version(uri).model_id).source_run_id
-        return float(mlflow.get_run(source).data.metrics.get("train.seconds", 0.0)) if source else 0.0
+        return float(mlflow.get_run(source).data.metrics.get("train/seconds", 0.0)) if source else 0.0
     except MlflowException:
         return 0.0
