@@ -30,6 +30,7 @@ from llmops.models.weights import Weights
 from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config
 from llmops.tracking import steps
+from llmops.tracking.inputs import log_source
 from llmops.tracking.loading import fetch_adapter, find_weights
 from llmops.tracking.prompts import find_prompt
 from llmops.tracking.trainings import log_preflight, make_report, register_trained, start_training
@@ -59,7 +60,7 @@ class FinetuneConfig(TrainingSettings):
 def identity(config: FinetuneConfig) -> str:
     """The cache key of this step."""
     inputs = {
-        "examples": digests.of_file(step.existing_file(config.examples, "examples file")),
+        "examples": _examples_digest(config),
         "prompt": find_prompt(config.prompt).digest,
         "base": find_weights(config.base).digest,
         "adapter": get_version(config.adapter).digest if config.adapter else "",
@@ -68,6 +69,10 @@ def identity(config: FinetuneConfig) -> str:
         "corpus": pretrain.identity(_domain(config)) if config.corpus else "",
     } | {f"questions {i}": digests.of_file(path) for i, path in enumerate(config.question_files)}
     return steps.cache_key(__spec__.name, config, inputs)
+
+
+def _examples_digest(config: FinetuneConfig) -> str:
+    return digests.of_file(step.existing_file(config.examples, "examples file"))
 
 
 def main(config: FinetuneConfig) -> str:
@@ -90,6 +95,7 @@ def main(config: FinetuneConfig) -> str:
         trained = Trainable(load(), tokenizer, weights, method, config.dtype)
         first = is_first_process()
         if first:
+            log_source("examples", config.examples, _examples_digest(config), "training")
             _preflight(config, recipe, data, overlaps, trained)
         general = read_general(config.general, trained) if first else None
         training = objective.train(

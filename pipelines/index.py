@@ -34,6 +34,7 @@ from llmops.retrieval.previous import Previous
 from llmops.retrieval.search import MODES, Search, rank_documents
 from llmops.tracking import steps
 from llmops.tracking.flavor import fetch_folder, log_folder
+from llmops.tracking.inputs import log_source
 from llmops.tracking.loading import find_weights, load_embedder
 from llmops.tracking.retriever import add_to_model
 from llmops.tracking.run import progress_bar, start_step
@@ -79,13 +80,21 @@ def identity(config: IndexConfig) -> str:
 
 
 def _identity(config: IndexConfig, files: Sequence[File]) -> str:
-    inputs = {"documents": digests.of_data([[file.name, file.digest] for file in files])}
+    inputs = {"documents": _documents_digest(files)}
     inputs["embedder"] = find_weights(config.embedder).digest
     inputs["speech_model"] = _speech_digest(config, files)
     for name in ("metadata", "questions", "qrels"):
         if getattr(config, name):
-            inputs[name] = digests.of_file(step.existing_file(getattr(config, name), f"{name} file"))
+            inputs[name] = _file_digest(config, name)
     return steps.cache_key(__spec__.name, config, inputs)
+
+
+def _documents_digest(files: Sequence[File]) -> str:
+    return digests.of_data([[file.name, file.digest] for file in files])
+
+
+def _file_digest(config: IndexConfig, name: str) -> str:
+    return digests.of_file(step.existing_file(getattr(config, name), f"{name} file"))
 
 
 def main(config: IndexConfig) -> str:
@@ -96,6 +105,7 @@ def main(config: IndexConfig) -> str:
         judged = _judged(config)
         rules = read_metadata(step.existing_file(config.metadata, "metadata file")) if config.metadata else []
         files, unreadable = scan(source)
+        _log_inputs(config, files)
         old = _previous(config)
         embedder = _embedder(config, old)
         limits = Limits(config.max_file_mb, config.max_file_s)
@@ -124,6 +134,12 @@ def main(config: IndexConfig) -> str:
             mlflow.set_tag(steps.KEY_TAG, _identity(config, files))
     _print(report, index, version.uri)
     return version.uri
+
+
+def _log_inputs(config: IndexConfig, files: Sequence[File]) -> None:
+    log_source("documents", config.documents, _documents_digest(files), "index")
+    if config.questions:
+        log_source("questions", config.questions, _file_digest(config, "questions"), "evaluation")
 
 
 def _speech_digest(config: IndexConfig, files: Sequence[File]) -> str:
@@ -229,7 +245,7 @@ def _measure(index: VectorIndex, embedder: Embedder, questions: dict[str, str], 
         found = score_ranking(ranked, {name: qrels[name] for name in questions}, k)
         for name, interval in found.items():
             values = {"": interval.mean, "_low": interval.low, "_high": interval.high}
-            mlflow.log_metrics({f"retrieval.{mode}.{name}{end}": value for end, value in values.items()})
+            mlflow.log_metrics({f"retrieval/{mode}/{name}{end}": value for end, value in values.items()})
         shown = (f"{name} {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]" for name, interval in found.items())
         lines.append(f"  {mode:8} " + "  ".join(shown))
     mlflow.log_text("\n".join(lines) + "\n", "retrieval.txt")
@@ -239,12 +255,12 @@ def _measure(index: VectorIndex, embedder: Embedder, questions: dict[str, str], 
 def _log(report: Report) -> None:
     mlflow.log_metrics(
         {
-            "documents.read": report.documents, "documents.skipped": len(report.rejected), "documents.added": report.added,
-            "documents.changed": report.changed, "documents.deleted": report.deleted, "documents.reused": report.reused,
-            "documents.lost": len(report.lost),
-            "chunks": report.chunks, "chunks.exact_duplicates": report.exact_duplicates,
-            "chunks.near_duplicates": report.near_duplicates, "passages.embedded": report.embedded,
-            "passages.reused": report.embedded_before, "passages.per_s": report.embedded / max(report.embedding_s, 1e-9),
+            "documents/read": report.documents, "documents/skipped": len(report.rejected), "documents/added": report.added,
+            "documents/changed": report.changed, "documents/deleted": report.deleted, "documents/reused": report.reused,
+            "documents/lost": len(report.lost),
+            "chunks/total": report.chunks, "chunks/exact_duplicates": report.exact_duplicates,
+            "chunks/near_duplicates": report.near_duplicates, "passages/embedded": report.embedded,
+            "passages/reused": report.embedded_before, "passages/per_s": report.embedded / max(report.embedding_s, 1e-9),
         }
     )  # fmt: skip
     if report.rejected:

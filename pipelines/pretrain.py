@@ -37,6 +37,7 @@ from llmops.planning.forecast import forecast, load_of
 from llmops.planning.sizes import read_config
 from llmops.retrieval.texts import document_texts
 from llmops.tracking import steps
+from llmops.tracking.inputs import log_source
 from llmops.tracking.loading import fetch_adapter, find_weights, load_index
 from llmops.tracking.trainings import (
     log_preflight,
@@ -114,6 +115,7 @@ def main(config: PretrainConfig) -> str:
         trained = Trainable(load(), tokenizer, weights, method, config.dtype)
         first = is_first_process()
         if first:
+            log_source("corpus", config.corpus, _corpus_digest(config.corpus), "training")
             _preflight(config, recipe, corpus, overlaps, rows, trained)
             _measure(config, corpus, trained, "before")
         general = read_general("" if config.from_scratch else config.general, trained) if first else None
@@ -194,9 +196,9 @@ def _measure(config: PretrainConfig, corpus: Corpus, trained: Trainable, when: s
     if not corpus.held_out:
         return
     bits = bits_per_byte(trained.model, trained.tokenizer, corpus.held_out, config.max_tokens)
-    found = {f"held_out.bits_per_byte.{when}": bits.bits_per_byte, f"held_out.perplexity.{when}": bits.perplexity}
+    found = {f"held_out/bits_per_byte_{when}": bits.bits_per_byte, f"held_out/perplexity_{when}": bits.perplexity}
     if config.from_scratch and when == "after":
-        found["held_out.trigram_bits_per_byte"] = trigram_bits_per_byte(corpus.texts, corpus.held_out)
+        found["held_out/trigram_bits_per_byte"] = trigram_bits_per_byte(corpus.texts, corpus.held_out)
     mlflow.log_metrics(found)
     print("".join(f"  {name} {value:.3f}\n" for name, value in found.items()), end="", flush=True)
 

@@ -1,14 +1,16 @@
 """A step as an MLflow run."""
 
+import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import mlflow
 from mlflow.entities import Run
@@ -20,6 +22,8 @@ from llmops.files import write_whole
 from llmops.types import Progress
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # steps report their own progress
+os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")  # of every run, nested ones too, each ten seconds
+logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it says when it starts and stops
 
 QUIET_S = 30  # between progress lines in a log
 STEP_TAG, ERROR_TAG, RESUMES_TAG = "llmops.step", "llmops.error", "llmops.resumes"
@@ -63,6 +67,22 @@ def start_step(name: str, config: Any, workplace: Path | None = None) -> Iterato
         except LLMOpsError as error:
             mlflow.set_tag(ERROR_TAG, str(error)[:5000])
             raise
+
+
+def logged_config(run: Run, config: type[Any]) -> dict[str, Any]:
+    """The fields of a config as a run has them for params. `mlflow run` logs values as it quotes them for the shell."""
+    params = run.data.params
+    hints = get_type_hints(config)
+    return {field.name: hints[field.name](_unquoted(params[field.name])) for field in fields(config) if field.name in params}
+
+
+def _unquoted(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError:  # an apostrophe: it was never quoted
+        return value
+    text = words[0] if words else ""
+    return text if len(words) == 1 and shlex.quote(text) == value else value
 
 
 def _may_go_on(killed: str) -> bool:

@@ -32,7 +32,7 @@ def find_digest(name: str, digest: str) -> Registered | None:
     """The newest version of `name` with this digest whose files are still there, if there is one."""
     filter_string = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
     found = mlflow.MlflowClient().search_model_versions(filter_string, order_by=["version_number DESC"])
-    return next((version for version in map(_registered, found) if is_whole(version)), None)
+    return next(filter(None, map(_whole, found)), None)
 
 
 def make_current(version: Registered) -> None:
@@ -128,7 +128,28 @@ def download(uri: str) -> Path:
         raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
 
 
+def _whole(version: ModelVersion) -> Registered | None:
+    try:
+        found = _registered(version)
+    except ArtifactError:
+        return None
+    return found if is_whole(found) else None
+
+
 def _registered(version: ModelVersion) -> Registered:
-    # `model_id` is empty in what the registry returns; the source names the logged model
-    model_id = str(version.source).removeprefix("models:/")
-    return Registered(version.name, str(version.version), model_id, version.tags[DIGEST_TAG])
+    return Registered(version.name, str(version.version), _model_id(version), version.tags[DIGEST_TAG])
+
+
+def _model_id(version: ModelVersion) -> str:
+    """The logged model of a version; `model_id` is empty in what the registry returns.
+
+    The source names it, or, of a version made by `copy_model_version`, the version that was copied, which may be gone.
+    """
+    source = str(version.source).removeprefix("models:/")
+    if "/" not in source:
+        return source
+    uri = f"models:/{version.name}/{version.version}"
+    try:
+        return str(mlflow.models.get_model_info(uri).model_id)
+    except (MlflowException, OSError) as error:
+        raise ArtifactError(f"the files of {uri}, a copy of {version.source}, can't be fetched: {error}") from error
