@@ -27,3 +27,11 @@ class DeploymentError(LLMOpsError):
 
 class EngineError(LLMOpsError):
     """What generates answers can't be reached, refuses, or broke off."""
+
+
+class LedgerError(LLMOpsError):
+    """The ledger of a seat is broken, refuses an entry, or can't be read or written."""
+
+
+class Conflict(LedgerError):
+    """Another process decided about the same seat meanwhile."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_type_hints
 from llmops.errors import LLMOpsError
 
 Config = TypeVar("Config")
+Made = TypeVar("Made")
 
 
 def setting(help: str, default: Any = MISSING) -> Any:
@@ -20,7 +21,10 @@ def setting(help: str, default: Any = MISSING) -> Any:
 
 
 def parse(config: type[Config], argv: list[str] | None = None) -> Config:
-    """Parse `argv` (default: the process's); a misspelt flag is an error. Help shows inherited fields last."""
+    """Parse `argv` (default: the process's); a misspelt flag is an error. Help shows inherited fields last.
+
+    Of a field that is "yes" or "no" the flag alone means yes.
+    """
     parser = argparse.ArgumentParser(description=config.__doc__, allow_abbrev=False)
     hints = get_type_hints(config)
     own = config.__annotations__
@@ -28,6 +32,7 @@ def parse(config: type[Config], argv: list[str] | None = None) -> Config:
         parser.add_argument(
             f"--{field.name}", type=hints[field.name], help=_help(field), required=field.default is MISSING,
             default=None if field.default is MISSING else field.default,
+            **({"nargs": "?", "const": "yes"} if field.default in ("yes", "no") else {}),
         )  # fmt: skip
     return config(**vars(parser.parse_args(argv)))
 
@@ -38,13 +43,21 @@ def _help(field: Field[Any]) -> str:
     return shown.replace("%", "%%")  # argparse formats it
 
 
-def run(main: Callable[[Config], Any], config: type[Config]) -> None:
-    """Run a step: a user's mistake is one line and exit 2, a bug keeps its traceback."""
+def run(
+    main: Callable[[Config], Made], config: type[Config], exit_code: Callable[[Config, Made], int] | None = None
+) -> None:
+    """Run a step: a user's mistake is one line and exit 2, a bug keeps its traceback.
+
+    `exit_code` says by what was made how the process ends; without it all goes well.
+    """
     try:
-        main(parse(config))
+        parsed = parse(config)
+        made = main(parsed)
     except LLMOpsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    if exit_code is not None:
+        raise SystemExit(exit_code(parsed, made))
 
 
 def existing_file(value: str, what: str) -> Path:

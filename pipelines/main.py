@@ -22,8 +22,9 @@ from llmops.chains.release import TRAINED_HERE
 from llmops.datasets.examples import read_examples
 from llmops.datasets.questions import read_questions
 from llmops.errors import LLMOpsError
-from llmops.registry.champion import find_champion
-from llmops.registry.policy import read_policy
+from llmops.registry.decision.policy import read_policy
+from llmops.registry.promotion import find_holder
+from llmops.registry.seat import Seat
 from llmops.tracking import evaluations, steps
 from llmops.tracking.prompts import find_prompt
 from llmops.tracking.run import ERROR_TAG, start_step
@@ -76,7 +77,7 @@ def main(config: MainConfig) -> None:
         evaluation = _step(3, evaluation_config, evaluate.identity, _asked_champion(config.app))
         promotion = _of(PromoteConfig, config, evaluation=evaluation.info.run_id)
         _step(4, promotion)
-        if find_champion(config.app) is None:
+        if find_holder(Seat(config.app)) is None:
             print(f"[5/5] deploy: nothing to deploy, {config.app} has no champion")
             return
         dev = read_questions(step.existing_file(config.dev_questions, "development questions file"))
@@ -154,7 +155,7 @@ def _failure() -> str:
 
 def _asked_champion(app: str) -> Callable[[Run], bool]:
     """Whether an evaluation asked the release that is champion now."""
-    champion = find_champion(app)
+    champion = find_holder(Seat(app))
     return lambda run: champion is None or champion.uri in steps.read_outputs(run).values()
 
 

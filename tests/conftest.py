@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import cast
 
 import mlflow
 import pytest
+import servers
 
 from llmops.streams import Piece, Stream, Whole
 
@@ -44,6 +45,55 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     mlflow.set_experiment("test")  # it sets MLFLOW_EXPERIMENT_ID, which the processes started then see
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where servers say what they do; pytest keeps it for a while."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def postgres(logs: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL without databases."""
+    with servers.postgres(logs / "postgres.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment in which boto3 finds a server that speaks S3."""
+    with servers.s3(tmp_path_factory.mktemp("s3"), logs / "s3.log") as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def guarded_server(postgres: str, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a tracking server on PostgreSQL, with proxied artifacts and basic auth: users admin, editor and reader."""
+    store, users = (servers.create_database(postgres, name) for name in ("mlflow", "users"))
+    artifacts = tmp_path_factory.mktemp("proxied").as_uri()
+    with servers.mlflow_server(store, artifacts, logs / "guarded.log", users) as server:
+        servers.create_users(server.url, "editor", "reader")
+        yield server.url
+
+
+@pytest.fixture
+def sign_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sign in to the guarded server as a user, here and in processes started."""
+
+    def sign_in_as(name: str) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", servers.PASSWORD)
+
+    return sign_in_as
+
+
+def use_store(uri: str, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an experiment of this store, here and in processes started, until the test ends."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "set below")  # so that it is unset after the test
+    mlflow.set_experiment(experiment)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,8 +12,8 @@ from llmops.datasets.overlap import check_overlaps
 from llmops.errors import DataError
 from llmops.evaluation.rows import Row
 from llmops.evaluation.scorecard import Scorecard, from_rows
-from llmops.registry.decision import decide
-from llmops.registry.policy import Policy, read_policy
+from llmops.registry.decision.decision import decide
+from llmops.registry.decision.policy import Policy, Win, read_policy
 
 POLICY = Path(__file__).parents[2] / "policies" / "demo.yaml"
 DOCUMENTS, PER_DOCUMENT, UNANSWERABLE = 50, 4, 60
@@ -26,7 +25,7 @@ Scores = Mapping[str, float]
 def measure(repetitions: int) -> dict[str, Any]:
     """The rate of each verdict on each kind of challenger, against a champion that answers about half rightly."""
     policy = read_policy(POLICY)
-    by_judge = replace(policy, win_metric=JUDGE, margins={})
+    by_judge = policy.model_copy(update={"win": [Win(kpi=JUDGE, by=0.0)], "margins": {}})
     rates = {name: _rates(policy, challenger, repetitions) for name, challenger in CHALLENGERS.items()}
     gains = {name: _gain(challenger, repetitions) for name, challenger in CHALLENGERS.items()}
     rates["pleases the judge, and the policy asks the judge"] = _rates(by_judge, _judge_pleaser, repetitions)
@@ -39,7 +38,7 @@ def measure(repetitions: int) -> dict[str, Any]:
 def _rates(policy: Policy, challenger: "Challenger", repetitions: int) -> dict[str, int]:
     verdicts: Counter[str] = Counter()
     for champion, found in _pairs(challenger, repetitions):
-        verdicts[decide(policy, _card("challenger", found), _card("champion", champion), []).verdict] += 1
+        verdicts[decide(policy, _card("challenger", found), _card("champion", champion)).verdict] += 1
     return dict(verdicts)
 
 

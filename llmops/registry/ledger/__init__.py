@@ -1,0 +1,1 @@
+"""The ledger of a seat: what was decided about it, in a chain that only grows."""

@@ -1,0 +1,1 @@
+"""Where a release comes from, and where it went."""

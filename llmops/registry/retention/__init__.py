@@ -1,0 +1,1 @@
+"""What nothing references any more, and its removal."""
