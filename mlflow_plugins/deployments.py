@@ -5,7 +5,8 @@
 MLflow wants exactly one client class in this module, so its base is named through `deployments`.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
-    """Gateways on this machine, each serving one release under a name."""
+    """Gateways on this machine, each serving under a name what an alias means."""
 
     def create_deployment(
         self, name: str, model_uri: str, flavor: str | None = None, config: dict[str, str] | None = None,
@@ -26,8 +27,7 @@ class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
     ) -> dict[str, Any]:  # fmt: skip
         from llmops.serving import deployments as ours
 
-        created = _call(lambda: ours.create(name, model_uri, config or {}))
-        return {"flavor": FLAVOR, **ours.describe(created)}
+        return _done(lambda: ours.create(name, model_uri, config or {}))
 
     def update_deployment(
         self, name: str, model_uri: str | None = None, flavor: str | None = None, config: dict[str, str] | None = None,
@@ -35,35 +35,68 @@ class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
     ) -> dict[str, Any]:  # fmt: skip
         from llmops.serving import deployments as ours
 
-        updated = _call(lambda: ours.update(name, model_uri, config or {}))
-        return {"flavor": FLAVOR, **ours.describe(updated)}
+        return _done(lambda: ours.update(name, model_uri, config or {}))
 
     def delete_deployment(self, name: str, config: dict[str, str] | None = None, endpoint: str | None = None) -> None:
         from llmops.serving import deployments as ours
 
-        _call(lambda: ours.delete(name))
+        _tell(_call(lambda: ours.delete(name)))
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        from llmops.serving import deployments as ours
-        from llmops.serving import state
+        from llmops.serving import state, status
 
-        return _call(lambda: [ours.describe(deployment) for deployment in state.read_all()])
+        return _call(lambda: [status.describe(deployment) for deployment in state.read_all()])
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
         from llmops.serving import deployments as ours
+        from llmops.serving import status
 
-        return _call(lambda: ours.describe(ours.get(name)), RESOURCE_DOES_NOT_EXIST)
+        return _call(lambda: status.describe_fully(ours.get(name)), RESOURCE_DOES_NOT_EXIST)
 
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> deployments.PredictionsResponse:
         """Ask a deployment. `inputs` is one request, a list of them, or a frame with a request a row."""
+        from llmops.serving import asking
         from llmops.serving import deployments as ours
 
-        if deployment_name is None:
-            raise _Mistake("name the deployment to ask.", error_code=INVALID_PARAMETER_VALUE)
-        answers = _call(lambda: ours.predict(deployment_name, _requests(inputs)))
+        name = _named(deployment_name)
+        answers = _call(lambda: asking.predict(ours.get(name), _requests(inputs)))
         return deployments.PredictionsResponse(predictions=answers)
+
+    def predict_stream(
+        self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Ask a deployment one request; yield the chunks of its answer, as OpenAI has them."""
+        from llmops.serving import asking
+        from llmops.serving import deployments as ours
+
+        name, requests = _named(deployment_name), _requests(inputs)
+        if len(requests) != 1:
+            raise _Mistake(f"found {len(requests)} requests, expected one.", error_code=INVALID_PARAMETER_VALUE)
+        chunks = _call(lambda: asking.predict_stream(ours.get(name), requests[0]))
+        end: dict[str, Any] = {}
+        while (chunk := _call(lambda: next(chunks, end))) is not end:
+            yield chunk
+
+
+def _named(name: str | None) -> str:
+    if name is None:
+        raise _Mistake("name the deployment to ask.", error_code=INVALID_PARAMETER_VALUE)
+    return name
+
+
+def _done(action: Callable[[], Any]) -> dict[str, Any]:
+    """What was done: MLflow's command line says "is created" whatever it was, so a line beside it says more."""
+    from llmops.serving import status
+
+    done = _call(action)
+    _tell(done.said)
+    return {"flavor": FLAVOR, **status.describe(done.deployment)}
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _requests(inputs: Any) -> list[dict[str, Any]]:
@@ -100,26 +133,34 @@ def _call(action: Callable[[], Result], error_code: int = INVALID_PARAMETER_VALU
 
 
 def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict[str, str] | None = None) -> None:
-    """Serve in the foreground until interrupted: `mlflow deployments run-local -t llmops`."""
-    from llmops.serving import deployments as ours
-    from llmops.serving import gateway, process
-    from llmops.tracking.versions import get_version
+    """Serve in the foreground until told to end, and leave nothing: `mlflow deployments run-local -t llmops`.
 
-    port = _call(lambda: process.check_port(ours.HOST, ours.settings(config or {})[0]))
-    gateway.serve(name, _call(lambda: get_version(model_uri)).uri, port)
+    This process becomes the supervisor, as a container or a systemd unit wants it.
+    """
+    from llmops.serving import deployments as ours
+
+    arguments, environment = _call(lambda: ours.foreground(name, model_uri, config or {}))
+    os.execve(arguments[0], arguments, environment)
 
 
 def target_help() -> str:
     """Shown by `mlflow deployments help -t llmops`."""
-    return """The target `llmops` serves releases on this machine, each behind a gateway that speaks OpenAI's API.
+    from llmops.serving.options import help_text
+
+    return f"""The target `llmops` serves releases on this machine, each behind a gateway that speaks OpenAI's API.
 
     mlflow deployments create  -t llmops --name handbook -m models:/handbook@champion -C port=8210
-    mlflow deployments predict -t llmops --name handbook -I request.json    # [{"question": "..."}]
-    mlflow deployments update  -t llmops --name handbook    # move to what the alias means now
+    mlflow deployments predict -t llmops --name handbook -I request.json    # [{{"question": "..."}}]
+    mlflow deployments get     -t llmops --name handbook    # what answers, who runs, what happened, what is wrong
+    mlflow deployments update  -t llmops --name handbook -C workers=2    # other settings; what the alias means now
     mlflow deployments list    -t llmops
     mlflow deployments delete  -t llmops --name handbook
+    mlflow deployments run-local -t llmops --name handbook -m models:/handbook@champion    # in the foreground
 
-An alias is resolved to a version when a deployment is created or updated. Settings (-C key=value):
-    port       port on 127.0.0.1; 0, the default, takes a free one
-    timeout_s  how long to wait for the gateway to answer; default 180
-State and logs are kept in $LLMOPS_STATE, by default ~/.local/state/mlflow-llmops."""
+A deployment follows its alias: what `promote` and `rollback` decide answers soon after, without a failed request. A version
+(models:/handbook/5) stays. Each command may be given again. predict shows the API key in $LLMOPS_API_KEY.
+
+Settings (-C key=value):
+{help_text()}
+
+State and logs are kept in $LLMOPS_STATE, by default ~/.local/state/mlflow-llmops. More: docs/serving.md."""

@@ -1,7 +1,7 @@
-"""Step `deploy`: the release that `@champion` means now is served behind a gateway.
+"""Step `deploy`: what `@champion` names is served behind a gateway, which follows it from then on.
 
     mlflow run . -e deploy --env-manager local -P port=8210
-    python -m pipelines.deploy --name handbook
+    python -m pipelines.deploy --name handbook --engine vllm
 
 The same as `mlflow deployments create -t llmops --name handbook -m models:/handbook@champion`, or `update` if it is there.
 """
@@ -16,30 +16,31 @@ from mlflow.exceptions import MlflowException
 
 from llmops import step
 from llmops.errors import DeploymentError
+from llmops.registry.settings import SeatSettings
 from llmops.tracking.run import start_step
 
 
 @dataclass(frozen=True)
-class DeployConfig:
+class DeployConfig(SeatSettings):
     """Create the deployment of an application's champion, or bring it up to date."""
 
-    app: str = step.setting("application whose release is deployed", "handbook")
-    alias: str = step.setting("alias of the release", "champion")
-    name: str = step.setting("name of the deployment; empty means the application's", "")
+    name: str = step.setting("name of the deployment; empty means the registered model's", "")
     question: str = step.setting("question in the command that is printed for asking it", "your question")
-    port: int = step.setting("port on 127.0.0.1; 0 takes a free one, or keeps that of a running deployment", 0)
+    port: int = step.setting("port of the gateway; 0 takes a free one, or keeps that of a running deployment", 0)
+    engine: str = step.setting("transformers, vllm or url; empty means transformers, or keeps what is deployed", "")
+    follow: str = step.setting("yes goes where the alias goes, no stays; empty means yes, or keeps what is deployed", "")
 
 
 def main(config: DeployConfig) -> str:
     """Deploy and return the gateway's URL."""
     with start_step("deploy", config):
         client = get_deploy_client("llmops")
-        name, uri = config.name or config.app, f"models:/{config.app}@{config.alias}"
-        settings = {"port": str(config.port)} if config.port else {}
+        seat = config.seat()
+        name = config.name or seat.model
         try:
-            running = {d["name"] for d in client.list_deployments() if d["status"] == "running"}
-            deploy = client.update_deployment if name in running else client.create_deployment
-            deployment = deploy(name, uri, config=settings)
+            there = {deployment["name"] for deployment in client.list_deployments()}
+            deploy = client.update_deployment if name in there else client.create_deployment
+            deployment = deploy(name, f"models:/{seat.name}", config=_settings(config))
         except MlflowException as error:
             raise DeploymentError(error.message) from error
         mlflow.set_tags({"llmops.deployment": name, "llmops.release": deployment["release_uri"]})
@@ -47,6 +48,12 @@ def main(config: DeployConfig) -> str:
     print(f"{name} serves {deployment['release_uri']} at {deployment['url']}. Ask it:\n")
     print(f"  {curl(name, deployment['url'], config.question)}\n")
     return str(deployment["url"])
+
+
+def _settings(config: DeployConfig) -> dict[str, str]:
+    """Those that are given."""
+    given = {"port": str(config.port) if config.port else "", "engine": config.engine, "follow": config.follow}
+    return {name: value for name, value in given.items() if value}
 
 
 def curl(name: str, url: str, question: str) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import mlflow
 
-from llmops import step
+from llmops import digests, step
 from llmops.chains.parts import check_server
 from llmops.errors import ConfigError
 from llmops.evaluation.judge import read_labels, read_rubric
 from llmops.evaluation.judge_certificate import JudgeCertificate, Thresholds, table
 from llmops.tracking.evaluations import APP_TAG
+from llmops.tracking.inputs import log_source
 from llmops.tracking.judging import Judgements, certify_judge, load_judge, log_certificate
 from llmops.tracking.run import progress_bar, start_step
 
@@ -58,7 +59,9 @@ def main(config: JudgeConfig) -> JudgeCertificate:
         mlflow.set_tag(APP_TAG, config.app)
         rubric_file = step.existing_file(config.rubric, "rubric file")
         rubric = read_rubric(rubric_file)
-        labelled = read_labels(step.existing_file(config.labels, "labels file"), rubric)
+        labels_file = step.existing_file(config.labels, "labels file")
+        labelled = read_labels(labels_file, rubric)
+        log_source("labels", config.labels, digests.of_file(labels_file), "judging")
         judge = load_judge(
             rubric, config.base, config.server, config.server_model, config.server_key_env, config.dtype, config.timeout_s
         )

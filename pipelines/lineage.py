@@ -16,8 +16,8 @@ from llmops.errors import ConfigError
 from llmops.registry.lineage.facts import of_document, of_release
 from llmops.registry.lineage.graph import Deployed, Lineage, tell
 from llmops.registry.lineage.picture import draw, page
-from llmops.serving import deployments, state
-from llmops.tracking.run import start_step
+from llmops.registry.store_errors import NEEDS, start_registry_step
+from llmops.serving import state, status
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LineageConfig:
 
 def main(config: LineageConfig) -> Lineage:
     """Find the lineage, print it, and log it with its picture."""
-    with start_step("lineage", config):
+    with start_registry_step("lineage", config, f"read the lineage of {config.app!r}", NEEDS):
         deployed = [_deployed(deployment) for deployment in state.read_all()]
         if config.document:
             title, lineage = config.document, of_document(config.app, config.document, deployed)
@@ -50,8 +50,8 @@ def main(config: LineageConfig) -> Lineage:
 
 
 def _deployed(one: state.Deployment) -> Deployed:
-    said = f"{deployments.describe(one)['status']} at {one.url}"
-    return Deployed(one.name, one.model_uri, one.release_uri, said)
+    said = f"{status.describe(one)['status']} at {one.url}"
+    return Deployed(one.name, one.asked or one.model_uri, one.release_uri, said)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,9 @@ from llmops.registry.retention.store import (
     remove_model,
     take_inventory,
 )  # fmt: skip
-from llmops.registry.store_errors import store_errors
+from llmops.registry.store_errors import start_registry_step
 from llmops.serving import state
 from llmops.tracking.evaluations import APP_TAG
-from llmops.tracking.run import start_step
 
 _NEEDS = "MANAGE permission on its registered models and the experiments of its runs"
 
@@ -66,10 +65,10 @@ class Removal:
 def main(config: RetentionConfig) -> list[Removal]:
     """Show what can go, log it, and remove it if asked to."""
     apply = config.apply == "yes"
-    with start_step("retention", config), store_errors(f"remove what is old of {config.app!r}", _NEEDS):
+    with start_registry_step("retention", config, f"remove what is old of {config.app!r}", _NEEDS):
         mlflow.set_tag(APP_TAG, config.app)
         registered = take_inventory()
-        deployed = {one.release_uri: f"deployed as {one.name}" for one in state.read_all()}
+        deployed = {uri: f"deployed as {one.name}" for one in state.read_all() for uri in one.releases}
         plan = make_plan(config.app, registered, config.keep, deployed | find_pinned(config.app))
         found = [*_orphans(config.app, registered), *_versions(plan, config.keep), *_caches(config.unused_days)]
         shown = [{"name": one.name, "bytes": one.size, "reason": one.reason} for one in found]

@@ -12,12 +12,14 @@ from typing import Any
 
 import mlflow
 import pytest
+from applications import decide
 from conftest import ROOT
 
 from llmops import step
 from llmops.chains.parts import Generator
 from llmops.chains.release import Release
 from llmops.models.weights import resolve_weights
+from llmops.tracking.prompts import register_template
 from llmops.tracking.releases import log_release
 from pipelines import deploy, evaluate, finetune, index, promote
 
@@ -50,10 +52,11 @@ def write(path: Path, *rows: object) -> Path:
 
 def register_release(weights: Path) -> None:
     """Make the champion of `handbook` a release that prompts the model in a folder."""
+    prompt = register_template("handbook-prompt", "{context} {question}")
     generator = Generator(str(weights), resolve_weights(str(weights)).digest, "float32", 4)
     with mlflow.start_run():
-        version = log_release(Release("handbook", "prompt", "prompts:/handbook-prompt/1", "{context} {question}", generator))
-    mlflow.MlflowClient().set_registered_model_alias("handbook", "champion", version.version)
+        version = log_release(Release("handbook", "prompt", prompt, "{context} {question}", generator))
+    decide(version)
 
 
 @pytest.fixture
@@ -173,7 +176,7 @@ def test_a_release_that_cannot_start_leaves_nothing_running(
     weights = Path(shutil.copytree(tiny_lm, tmp_path / "weights"))
     register_release(weights)
     shutil.rmtree(weights)
-    with pytest.raises(Exception, match="the gateway ended while starting"):
+    with pytest.raises(Exception, match="models:/handbook/1 is not served: .*weights"):
         deploy.main(deploy.DeployConfig())
     assert list((tmp_path / "state").glob("*.json")) == []
 

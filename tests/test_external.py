@@ -13,7 +13,7 @@ import uvicorn
 from conftest import HANDBOOK
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_release import make, register
+from test_release import gateway_of, make, register
 
 from llmops import digests
 from llmops.chains.parts import Generator
@@ -22,7 +22,6 @@ from llmops.models.http.counter import ByteCounter
 from llmops.models.http.limits import Limits, read_limits
 from llmops.models.tokenizer import ModelTokenizer
 from llmops.models.weights import resolve_weights
-from llmops.serving.gateway import create_app
 from llmops.tracking.loading import load_answerer, load_server
 from llmops.tracking.releases import read_release
 from llmops.types import Message
@@ -31,10 +30,10 @@ from pipelines.evaluate import EvaluateConfig
 
 
 @pytest.fixture
-def gateway(store: str, tiny_lm: Path) -> Iterator[str]:
+def gateway(store: str, tiny_lm: Path, tmp_path: Path) -> Iterator[str]:
     """The API of a gateway that serves a release on a tiny model, as the model "other"."""
     uri = register(make(tiny_lm))
-    app = create_app("other", uri, "d" * 64, mlflow.pyfunc.load_model(uri))
+    app = gateway_of(mlflow.pyfunc.load_model(uri), tmp_path / "gateway", "other", uri)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

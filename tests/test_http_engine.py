@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -11,10 +12,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +30,7 @@ from llmops.models.http import failure
 from llmops.models.http.engine import HttpEngine
 from llmops.models.http.failure import Failure, Patience
 from llmops.models.http.pace import Pace
-from llmops.models.http.wire import StreamedAnswer
+from llmops.models.http.wire import StreamedAnswer, request_body
 from llmops.types import Completion, GenerationRequest, Message
 
 KEY = "sk-very-secret-0123456789"
@@ -224,6 +226,22 @@ def test_a_request_goes_out_greedy_with_its_limit_and_the_key_of_the_environment
         "model": "small", "max_tokens": 12, "temperature": 0.0, "seed": 0, "logprobs": True,
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Leave?"}],
     }  # fmt: skip
+
+
+def test_a_request_that_draws_goes_out_as_it_is_and_without_a_seed_the_server_draws_one(server: Server) -> None:
+    decodings: list[dict[str, Any]] = [{"temperature": 0.7, "top_p": 0.9, "seed": 5}, {"temperature": 0.7}]
+    HttpEngine(server.url, "small", concurrency=1).generate([replace(ask("Leave?"), **one) for one in decodings])
+    sent = [{name: asked.body.get(name) for name in ("temperature", "top_p", "seed")} for asked in server.asked]
+    assert sent == [decodings[0], {"temperature": 0.7, "top_p": None, "seed": None}]
+    streamed = request_body(replace(ask("Leave?"), **decodings[0]), "small", (), stream=True)
+    assert streamed.items() >= {**decodings[0], "stream": True}.items()
+
+
+def test_a_server_that_takes_no_share_of_probability_is_asked_without_it(server: Server) -> None:
+    server.behave = lambda asked: asked.fail(400, "Unknown field: top_p") if "top_p" in asked.body else asked.answer()
+    engine = HttpEngine(server.url, "small", retries=0)
+    assert engine.generate([replace(ask("Leave?"), temperature=0.7, top_p=0.9)])[0].text == said("Leave?")
+    assert server.asked[-1].body["temperature"] == 0.7 and "top_p" not in server.asked[-1].body
 
 
 def test_an_adapter_is_asked_for_by_its_name(server: Server) -> None:
@@ -827,3 +845,102 @@ def test_a_stream_leaves_out_what_the_server_refuses(server: Server) -> None:
     answer = stream_of(["Ten"])
     server.behave = lambda asked: asked.fail(400, "no stream_options") if "stream_options" in asked.body else answer(asked)
     assert drain(HttpEngine(server.url, "small").stream(ask("Leave?")))[0] == ["Ten"]
+
+
+BUSY = {"error": {"message": "The engine is currently busy", "type": "Service Unavailable", "param": None, "code": 503}}
+
+
+def test_a_server_that_says_in_a_stream_that_it_is_busy_is_asked_again(server: Server) -> None:
+    answer = stream_of(["Ten"])
+
+    def behave(asked: Asked) -> None:
+        if asked.number:
+            return answer(asked)
+        asked.open_stream()
+        asked.send_event(BUSY)
+        asked.end_stream()
+
+    server.behave = behave
+    assert drain(HttpEngine(server.url, "small", retries=1).stream(ask("Leave?")))[0] == ["Ten"]
+    assert len(server.asked) == 2
+
+
+def test_a_server_that_stays_busy_is_given_up_with_what_it_says(server: Server) -> None:
+    server.behave = opened(lambda asked: asked.send_event(BUSY))
+    with pytest.raises(EngineError, match=r"broke off \(The engine is currently busy\)"):
+        drain(HttpEngine(server.url, "small").stream(ask("Leave?")))  # not again: something was said before
+
+    def behave(asked: Asked) -> None:
+        asked.open_stream()
+        asked.send_event(BUSY)
+        asked.end_stream()
+
+    server.behave = behave
+    with pytest.raises(EngineError, match="answered 503 .* at each of 2 tries"):
+        drain(HttpEngine(server.url, "small", retries=1).stream(ask("Leave?")))
+
+
+# Connections
+
+
+def test_single_requests_and_streams_of_all_threads_share_connections_that_stay_open(server: Server) -> None:
+    engine, answer = HttpEngine(server.url, "small"), stream_of(["Ten"])
+    server.behave = lambda asked: answer(asked) if asked.body.get("stream") else asked.answer()
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda text: engine.generate([ask(text)]), ["a", "b"]))
+        assert drain(engine.stream(ask("Leave?")))[0] == ["Ten"]
+    assert len(server.asked) == 9 and len(server.connections) <= 3
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_no_answer(server: Server) -> None:
+    engine = HttpEngine(server.url, "small")
+    for i in range(3):
+        assert engine.generate([ask(f"question {i}")])[0].text == said(f"question {i}")
+        for connection in list(server.connections):
+            connection.shutdown(2)
+
+
+def test_a_forked_process_asks_over_connections_of_its_own(server: Server) -> None:
+    engine, answer, context = HttpEngine(server.url, "small"), stream_of(["Ten"]), multiprocessing.get_context("fork")
+    server.behave = lambda asked: answer(asked) if asked.body.get("stream") else asked.answer()
+    engine.generate([ask("before")])
+    answers = context.SimpleQueue()
+
+    def ask_again() -> None:
+        answers.put((engine.generate([ask("again")])[0].text, drain(engine.stream(ask("Leave?")))[1].text))
+
+    child = context.Process(target=ask_again)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0 and answers.get() == (said("again"), "Ten")
+    assert engine.generate([ask("after")])[0].text == said("after")
+
+
+def test_a_key_in_a_file_is_read_at_each_use_and_never_shown(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    engine = HttpEngine(server.url, "small", key_file=file)
+    for key in ("first-key-1234", "second-key-5678"):
+        file.write_text(key)
+        engine.generate([ask("Leave?")])
+        assert server.asked[-1].headers["Authorization"] == f"Bearer {key}"
+    server.behave = lambda asked: asked.fail(401, "second-key-5678 is no key")
+    with pytest.raises(EngineError) as caught:
+        engine.generate([ask("Leave?")])
+    assert "second-key" not in refusal(caught)
+    file.unlink()
+    with pytest.raises(EngineError, match="key can't be read"):
+        engine.generate([ask("Leave?")])
+
+
+def test_an_engine_says_what_computes_behind_it_where_it_is_told(server: Server) -> None:
+    known = HttpEngine(server.url, "small", known={"name": "vllm", "version": "0.32", "dtype": "bfloat16"})
+    wanted = {"name": "vllm", "version": "0.32", "dtype": "bfloat16", "url": server.url, "model": "small"}
+    assert known.identity == wanted
+    assert HttpEngine(server.url, "small").identity["name"] == "openai"
+
+
+def test_values_that_are_no_numbers_are_told_as_what_they_are(server: Server) -> None:
+    server.behave = lambda asked: asked.fail(400, "Out of range float values are not JSON compliant")
+    with pytest.raises(EngineError, match="computes values that are no numbers"):
+        HttpEngine(server.url, "small").generate([ask("Leave?")])

@@ -17,6 +17,7 @@ from llmops.registry.lineage.graph import Deployed, Lineage, Part, Scored, colum
 from llmops.registry.lineage.picture import COLOURS, draw, page, render, spots
 from llmops.registry.seat import Seat
 from llmops.serving import state
+from llmops.serving.options import Options
 from llmops.tracking.versions import download
 from pipelines import lineage
 from pipelines.lineage import LineageConfig
@@ -46,8 +47,8 @@ def titles(found: Lineage, kind: str) -> list[str]:
 
 
 def deploy(name: str, release: str) -> None:
-    state.state_folder().mkdir(parents=True, exist_ok=True)
-    state.write(state.Deployment(name, "models:/handbook@champion", release, "d" * 64, "127.0.0.1", 9, 2**22, 0.0, "log"))
+    state.write(state.Deployment(name, "models:/handbook@champion", Options(), 9))
+    state.write_json(state.deployment_folder(name) / state.PLAN, {"current": release})
 
 
 # A release

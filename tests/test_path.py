@@ -223,9 +223,11 @@ def test_the_gateway_refuses_what_it_does_not_serve_in_one_line(path: Path_) -> 
 
 
 def deployment(path: Path_) -> dict[str, object]:
-    state = Path(path.environment["LLMOPS_STATE"]) / "handbook.json"
-    record: dict[str, object] = json.loads(state.read_text(encoding="utf-8"))
-    return {**record, "url": f"http://{record['host']}:{record['port']}"}
+    folder = Path(path.environment["LLMOPS_STATE"]) / "handbook"
+    asked = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
+    runs = json.loads((folder / "processes.json").read_text(encoding="utf-8"))
+    pids = {slot: child["pid"] for slot, child in runs["children"].items()}
+    return {"url": f"http://{asked['options']['host']}:{asked['port']}", "pids": pids}
 
 
 RELOAD = """
@@ -257,7 +259,7 @@ def test_a_second_run_reuses_what_did_not_change(path: Path_, client: mlflow.Mlf
         model.name: len(client.search_model_versions(f"name = '{model.name}'"))
         for model in client.search_registered_models()
     }
-    pid = deployment(path)["pid"]
+    pids = deployment(path)["pids"]
     again = path.mlflow_run()
     assert again.returncode == 0, again.stderr
     for step in ("index", "finetune", "evaluate"):
@@ -269,7 +271,7 @@ def test_a_second_run_reuses_what_did_not_change(path: Path_, client: mlflow.Mlf
         for model in client.search_registered_models()
     }
     assert after == before
-    assert deployment(path)["pid"] == pid
+    assert deployment(path)["pids"] == pids
 
 
 def test_deployments_are_asked_and_ended_from_another_shell(path: Path_, tmp_path: Path) -> None:
@@ -277,9 +279,10 @@ def test_deployments_are_asked_and_ended_from_another_shell(path: Path_, tmp_pat
     requests.write_text(json.dumps([{"messages": [{"role": "user", "content": "Which planet has the most moons?"}]}]))
     asked = path.command("mlflow", "deployments", "predict", "-t", "llmops", "--name", "handbook", "-I", str(requests))
     assert json.loads(asked.stdout.strip().splitlines()[-1])["predictions"][0]["choices"][0]["message"]["content"]
-    taken = path.command(
-        "mlflow", "deployments", "create", "-t", "llmops", "--name", "handbook", "-m", "models:/handbook@champion"
-    )
+    create = ("mlflow", "deployments", "create", "-t", "llmops", "--name", "handbook", "-m", "models:/handbook@champion")
+    again = path.command(*create)
+    assert again.returncode == 0 and "handbook is deployed already, with these settings" in again.stderr
+    taken = path.command(*create, "-C", "workers=2")
     assert taken.returncode != 0 and "Error: 'handbook' is deployed already" in taken.stderr
     url = deployment(path)["url"]
     ended = path.command("mlflow", "deployments", "delete", "-t", "llmops", "--name", "handbook")

@@ -13,11 +13,12 @@ from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError, ConfigError, LedgerError
 from llmops.registry.inventory import search_versions, uri_of
-from llmops.registry.retention import store
 from llmops.registry.retention.caches import find_unused, remove_cache
 from llmops.registry.retention.plan import Held, make_plan
+from llmops.registry.retention.store import find_orphans, take_inventory
 from llmops.registry.seat import Seat
 from llmops.serving import state
+from llmops.serving.options import Options
 from llmops.tracking.releases import read_release
 from llmops.tracking.versions import Registered, is_whole
 from pipelines import retention
@@ -143,8 +144,8 @@ def test_an_approval_a_deployment_and_a_copy_keep_a_release(store: str, tmp_path
     client = mlflow.MlflowClient()
     client.set_model_version_tag("handbook", "1", "llmops.approved_by.alice", "d" * 12)
     client.copy_model_version("models:/handbook/2", "handbook-prod")
-    state.state_folder().mkdir(parents=True)
-    state.write(state.Deployment("d", "models:/handbook@x", "models:/handbook/3", "d", "127.0.0.1", 9, 2**22, 0.0, "log"))
+    state.write(state.Deployment("d", "models:/handbook@x", Options(), 9))
+    state.write_json(state.deployment_folder("d") / state.PLAN, {"current": "models:/handbook/3"})
     assert run() == ["models:/handbook/4"]
     client.delete_model_version("handbook", "2")
     assert run() == [] and read_release("models:/handbook-prod/1").app == "handbook"
@@ -218,7 +219,7 @@ def test_killed_in_between_no_release_lacks_a_part_and_the_next_one_goes_on(
     assert place.exists() == (killed_at == "delete_model_version")
     again = run()
     assert again == ([f"models:/{release.model_id}", index.uri] if killed_at == "delete_model_version" else [index.uri])
-    assert not place.exists() and not store.find_orphans("handbook", store.take_inventory())
+    assert not place.exists() and not find_orphans("handbook", take_inventory())
 
 
 @pytest.mark.parametrize("given", [{"keep": 0}, {"apply": "please"}, {"unused_days": -1}])

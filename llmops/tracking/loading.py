@@ -13,6 +13,7 @@ from llmops.chains.answerer import Answerer
 from llmops.chains.examples import SimilarExamples
 from llmops.chains.parts import Examples, Generator
 from llmops.chains.release import Release
+from llmops.errors import ArtifactError
 from llmops.guards.settings import GuardSettings
 from llmops.models.adapter import read_identity
 from llmops.models.batcher import MicroBatcher
@@ -22,7 +23,7 @@ from llmops.models.http.counter import ByteCounter
 from llmops.models.http.engine import HttpEngine
 from llmops.models.http.limits import Limits, read_limits
 from llmops.models.http.pace import Pace
-from llmops.models.tokenizer import base_identity
+from llmops.models.tokenizer import ModelTokenizer, base_identity
 from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import Weights, resolve_weights
 from llmops.retrieval.embedder import SentenceTransformerEmbedder
@@ -57,17 +58,35 @@ def fetch_adapter(uri: str, weights: Weights, tokenizer: Any) -> Path:
     return folder
 
 
-def load_answerer(release: Release) -> Answerer:
+def load_answerer(release: Release, engine: Engine | None = None, adapter: str | None = None) -> Answerer:
     """Load a release's parts, each checked against the digest the release pins.
 
+    Where an `engine` elsewhere that serves the release's base is given, that answers, and has the release's adapter by the
+    name `adapter`; tokens are counted by the base's own tokenizer, and its weights aren't loaded here.
+
     Raises:
-        ArtifactError: the index or adapter is missing or not the pinned one.
+        ArtifactError: the index or adapter is missing or not the pinned one, or the engine has no adapter for the release.
         WeightsError: the weights are missing or not the pinned ones.
     """
+    generator = release.generator
+    answering = _load_generator(generator) if engine is None else (engine, *_beside(generator, adapter))
     return Answerer(
-        release, *_load_generator(release.generator), load_retriever(release), load_classifier(release.guards),
-        load_similar(release.examples),
-    )  # fmt: skip
+        release, *answering, load_retriever(release), load_classifier(release.guards), load_similar(release.examples)
+    )
+
+
+def _beside(generator: Generator, adapter: str | None) -> tuple[TokenCounter, str | None]:
+    """What counts tokens for an engine elsewhere, and the name it has the adapter by."""
+    if (generator.adapter is None) != (adapter is None):
+        raise ArtifactError(f"the release has adapter {generator.adapter}, and the engine {adapter} for it.")
+    if generator.server is not None:
+        return load_server(generator)[1], None
+    return load_counter(generator.base, generator.base_digest), adapter
+
+
+@cache
+def load_counter(base: str, base_digest: str) -> ModelTokenizer:
+    return ModelTokenizer(find_weights(base, base_digest))
 
 
 def _load_generator(generator: Generator) -> tuple[Engine, TokenCounter, str | None]:

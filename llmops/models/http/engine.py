@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmops.errors import ConfigError, EngineError
+from llmops.models.http import background
 from llmops.models.http.failure import Failure, Patience, explain
 from llmops.models.http.pace import Pace
 from llmops.models.http.server import Server
@@ -16,7 +18,7 @@ from llmops.models.http.wire import StreamedAnswer, request_body
 from llmops.types import Completion, GenerationRequest, Progress
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, OpenAI
+    from openai import AsyncOpenAI
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -26,9 +28,11 @@ class HttpEngine:
     """Asks a server's /chat/completions, up to `concurrency` requests at once, in whatever calls; a stream counts until
     it begins. A `pace` that engines share holds for them together.
 
-    `url` is the API's base (without a path, /v1 is meant). The key is read from the environment variable `api_key_env`,
-    and a placeholder sent where it isn't set. `timeout_s` is for one try, in a stream for one piece. Failures that may
-    pass are tried again up to `retries` times. An adapter is asked for as the model of its name, as vLLM serves it.
+    `url` is the API's base (without a path, /v1 is meant). The key is read from `key_file`, or from the environment variable
+    `api_key_env`, and a placeholder sent where there is none. `timeout_s` is for one try, in a stream for one piece.
+    Failures that may pass are tried again up to `retries` times. An adapter is asked for as the model of its name, as vLLM
+    serves it. `known` says what computes behind the API (name, version, dtype). Single requests and streams keep their
+    connections.
 
     Raises:
         ConfigError: an argument makes no sense.
@@ -37,10 +41,12 @@ class HttpEngine:
     def __init__(
         self, url: str, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 8, timeout_s: float = 60.0,
         retries: int = 5, requests_per_minute: float | None = None, pace: Pace | None = None,
+        key_file: Path | None = None, known: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         _check(model, concurrency, timeout_s, retries)
         self.model = model
-        self._server = Server(url, api_key_env, timeout_s)
+        self._server = Server(url, api_key_env, timeout_s, key_file)
+        self._known = {"name": "openai", "version": "unknown", "dtype": "unknown", **(known or {})}
         self._concurrency, self._retries = concurrency, retries
         self._pace = pace or Pace(requests_per_minute, at_once=concurrency)
         self._refused: set[str] = set()  # parameters that the server doesn't take
@@ -50,8 +56,8 @@ class HttpEngine:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The API, its address and the model. What computes behind it, and in which dtype, it doesn't say."""
-        return {"name": "openai", "url": self._server.url, "model": self.model, "version": "unknown", "dtype": "unknown"}
+        """The API, its address and the model; what computes behind it, and in which dtype, where it is known."""
+        return {**self._known, "url": self._server.url, "model": self.model}
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
         """Answer requests, in order: all of them, or none.
@@ -59,6 +65,8 @@ class HttpEngine:
         Raises:
             EngineError: the server refuses one, can't be reached, or keeps failing.
         """
+        if len(requests) == 1 and not progress:
+            return [self._answer_one(requests[0])]
         outcomes = _run(self._answer_all(requests, progress, whole=True)) if requests else []
         return [outcome for outcome in outcomes if isinstance(outcome, Completion)]
 
@@ -70,7 +78,12 @@ class HttpEngine:
         Raises:
             EngineError: the first `concurrency` ones failed and no other was answered.
         """
+        if len(requests) == 1 and not progress:
+            return [self._answer_one(requests[0])]
         return _run(self._answer_all(requests, progress, whole=False)) if requests else []
+
+    def _answer_one(self, request: GenerationRequest) -> Completion:
+        return background.run(self._answer(self._server.kept_async_client(), request))
 
     async def _answer_all(
         self, requests: Sequence[GenerationRequest], progress: Progress | None, whole: bool
@@ -124,17 +137,16 @@ class HttpEngine:
         Raises:
             EngineError: as `generate`, or the stream broke; what it said before is lost then.
         """
-        answer = StreamedAnswer()
-        with self._server.client() as client, self._open(client, request) as events:
-            while (piece := self._server.read_piece(events, answer)) is not None:
-                if isinstance(piece, Failure):
-                    raise EngineError(f"the stream of {self._server.url} broke off ({piece.reason}). Ask again.")
-                if piece:
-                    yield piece
-            return answer.completion()
-
-    def _open(self, client: "OpenAI", request: GenerationRequest) -> Any:
         patience = Patience(self._retries, self._pace)
+        while True:
+            with self._open(request, patience) as events:
+                outcome = yield from self._pieces(events)
+            if isinstance(outcome, Completion):
+                return outcome
+            time.sleep(self._wait_s(outcome, patience, request))
+
+    def _open(self, request: GenerationRequest, patience: Patience) -> Any:
+        client = self._server.kept_client()
         while True:
             while wait_s := self._pace.claim():
                 time.sleep(wait_s)
@@ -145,6 +157,19 @@ class HttpEngine:
             if not isinstance(opened, Failure):
                 return opened
             time.sleep(self._wait_s(opened, patience, request))
+
+    def _pieces(self, events: Any) -> Generator[str, None, Completion | Failure]:
+        """The pieces of a stream, and its whole; or that the server is busy, which vLLM says in the stream."""
+        answer, said = StreamedAnswer(), False
+        while (piece := self._server.read_piece(events, answer)) is not None:
+            if isinstance(piece, Failure):
+                if piece.status in (429, 503) and not said:
+                    return piece
+                raise EngineError(f"the stream of {self._server.url} broke off ({piece.reason}). Ask again.")
+            if piece:
+                said = True
+                yield piece
+        return answer.completion()
 
     def _wait_s(self, failure: Failure, patience: Patience, request: GenerationRequest) -> float:
         """How long to wait before the next try."""

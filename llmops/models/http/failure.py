@@ -12,6 +12,7 @@ from typing import Any
 from llmops.models.http.pace import Pace
 from llmops.models.http.wire import OPTIONAL
 
+NO_NUMBERS = "Out of range float values"  # what vLLM says (0.32) where a log-probability isn't a number
 LONGEST_WAIT_S = 120.0  # a server that asks for a longer one is out of reach: its day's quota is spent, say
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _REFUSALS = (400, 403, 422)  # what servers say to a parameter that they don't take
@@ -35,7 +36,7 @@ class Failure:
 
 def read_failure(error: Exception, secrets: Collection[str], sent: Collection[str] = ()) -> Failure:
     """What `error`, which ended a try that sent those parameters, comes to. Its reason is one line without secrets."""
-    from openai import APIStatusError, APITimeoutError, OpenAIError
+    from openai import APIError, APIStatusError, APITimeoutError, OpenAIError
 
     if isinstance(error, APIStatusError):
         headers = error.response.headers
@@ -45,9 +46,15 @@ def read_failure(error: Exception, secrets: Collection[str], sent: Collection[st
         return Failure(error.status_code, masked(said, secrets), _retry_after_s(headers), refused)
     if isinstance(error, TimeoutError | APITimeoutError):
         return Failure(0, "none came in time")
+    if isinstance(error, APIError) and isinstance(code := _entry(error.body, "code"), int):  # an event of a stream
+        return Failure(code, masked(error.message, secrets))
     if isinstance(error, OpenAIError):  # the client's "Connection error." says less than what caused it
         return Failure(0, masked(str(error.__cause__ or error) or type(error.__cause__).__name__, secrets))
     return Failure(200, masked(str(error), secrets))
+
+
+def _entry(body: Any, name: str) -> Any:
+    return body.get(name) if isinstance(body, Mapping) else None
 
 
 def masked(text: str, secrets: Collection[str]) -> str:
@@ -122,4 +129,6 @@ def _advice(failure: Failure, url: str, model: str, api_key_env: str) -> str:
         return "Check that the server runs, or raise timeout_s or retries."
     if failure.status == 200:
         return "That is no chat completion: check that the address is an OpenAI-compatible API's."
+    if NO_NUMBERS in failure.reason:
+        return f"{model!r} computes values that are no numbers, as after a bad adapter: start the server anew."
     return f"Change the request: its prompt may be too long for {model!r}, or max_new_tokens too high."

@@ -5,11 +5,13 @@ import base64
 import os
 import re
 import ssl
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from llmops.errors import ConfigError
+from llmops.errors import ConfigError, EngineError
 from llmops.models.http.failure import Failure, read_failure
 from llmops.models.http.wire import StreamedAnswer, read_completion
 from llmops.types import Completion
@@ -24,13 +26,13 @@ class Server:
     """An OpenAI-compatible API. `url` is its base without a login, such as http://127.0.0.1:8000/v1.
 
     An address without a path gets /v1. A login in the address goes out as basic authorization, in the key's place. The key
-    is read from the environment at each use, and never kept.
+    is read at each use, from the environment or from `key_file` where that is given, and never kept but by clients.
 
     Raises:
         ConfigError: the address is none of http or https, or has a query.
     """
 
-    def __init__(self, url: str, api_key_env: str, timeout_s: float) -> None:
+    def __init__(self, url: str, api_key_env: str, timeout_s: float, key_file: Path | None = None) -> None:
         try:
             parts = urlsplit(url.strip())
             host, port = parts.hostname, parts.port
@@ -43,7 +45,8 @@ class Server:
         place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self.url = f"{parts.scheme}://{place}{path or '/v1'}"
-        self.api_key_env, self.timeout_s = api_key_env, timeout_s
+        self.api_key_env, self.timeout_s, self._key_file = api_key_env, timeout_s, key_file
+        self._kept: dict[str, tuple[Any, Any]] = {}  # clients, and for which process and key they are
         self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def __repr__(self) -> str:
@@ -53,13 +56,33 @@ class Server:
         """A client that tries once. Use it in a `with` block, which closes its connections."""
         from openai import DefaultHttpxClient, OpenAI  # 0.9 s to import
 
-        return OpenAI(**self._settings(), http_client=DefaultHttpxClient(verify=_certificates()))
+        return OpenAI(**self._settings(), http_client=DefaultHttpxClient(verify=_certificates(), limits=_limits()))
 
     def async_client(self) -> "AsyncOpenAI":
         """As `client`, for one event loop."""
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        return AsyncOpenAI(**self._settings(), http_client=DefaultAsyncHttpxClient(verify=_certificates()))
+        return AsyncOpenAI(
+            **self._settings(), http_client=DefaultAsyncHttpxClient(verify=_certificates(), limits=_limits())
+        )  # fmt: skip
+
+    def kept_client(self) -> "OpenAI":
+        """As `client`, for all threads and never closed: a new one takes 4 ms, and connects anew."""
+        kept: OpenAI = self._keep("client", self.client)
+        return kept
+
+    def kept_async_client(self) -> "AsyncOpenAI":
+        """As `kept_client`, for the loop in the background."""
+        kept: AsyncOpenAI = self._keep("async", self.async_client)
+        return kept
+
+    def _keep(self, kind: str, make: Callable[[], Any]) -> Any:
+        wanted = (os.getpid(), self._key())  # a forked process has no part in its parent's connections
+        made_for, client = self._kept.get(kind, (None, None))
+        if made_for != wanted:
+            client = make()
+            self._kept[kind] = (wanted, client)
+        return client
 
     async def complete(self, client: "AsyncOpenAI", body: dict[str, Any]) -> Completion | Failure:
         """Ask once; `timeout_s` is for the whole of it."""
@@ -105,7 +128,7 @@ class Server:
         return sorted(found, key=len, reverse=True)
 
     def _key(self) -> str:
-        key = os.environ.get(self.api_key_env, "").strip()
+        key = os.environ.get(self.api_key_env, "").strip() if self._key_file is None else _read_key(self._key_file)
         if not re.fullmatch("[!-~]*", key):
             raise ConfigError(
                 f"{self.api_key_env} holds no key: a space, line break or non-ASCII letter is in it. Set it anew."
@@ -118,6 +141,21 @@ class Server:
 
 def _without_login(url: str) -> str:
     return url.strip().rpartition("@")[2].partition("?")[0]
+
+
+def _read_key(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise EngineError(f"the server's key can't be read ({error.strerror}: {file}). It may have been ended.") from error
+
+
+@cache
+def _limits() -> Any:
+    """As many connections as the client's own default, but let go of before servers close them: 5 s is their usual time."""
+    from httpx2 import Limits
+
+    return Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=3.0)
 
 
 @cache

@@ -1,0 +1,172 @@
+"""What the routes of a gateway share: who may ask, who answers, and what is kept of it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from llmops.registry.webhook import verify
+from llmops.serving.gateway import feedback
+from llmops.serving.gateway.call import LEFT, Books, Call, Caller, Outcome
+from llmops.serving.gateway.limits import Admission
+from llmops.serving.gateway.metrics import Metrics
+from llmops.serving.gateway.rates import Rates
+from llmops.serving.gateway.refusal import Refusal
+from llmops.serving.gateway.requests import AnyRequest, FeedbackRequest, read_query
+from llmops.serving.gateway.settings import Settings
+from llmops.serving.gateway.shapes import Shape
+from llmops.serving.gateway.traces import Traces
+from llmops.serving.keys import FILE, Key, Keys
+from llmops.serving.roster import Asked, Identity, Reply, Roster
+
+RELEASE_HEADER, SSE = "x-llmops-release", "text/event-stream"
+
+
+class Gateway:
+    """What the routes share. One per worker; all of it is used in the event loop."""
+
+    def __init__(
+        self, roster: Roster, folder: Path, settings: Settings, wake: Callable[[], None], heard: Callable[[Outcome], None]
+    ) -> None:
+        self.roster, self.settings, self.wake = roster, settings, wake
+        self.draining = False
+        self.metrics, self.keys = Metrics(), Keys(folder / FILE)
+        self.traces = Traces(
+            settings.trace_rate, settings.trace_queue, self.metrics.traces_dropped.inc, self.metrics.traces_failed.inc
+        )
+        self._admission = Admission(settings.max_in_flight, settings.max_waiting)
+        self._rates = Rates(folder / "rates")
+        self._books = Books(roster.name, self._admission, self.metrics, self._rates, self.traces, heard)
+        self._threads = ThreadPoolExecutor(settings.max_in_flight, "answer")
+        self._tellers = ThreadPoolExecutor(2, "feedback")
+        self._deliveries: dict[str, float] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way in this worker."""
+        return self._admission.in_flight + self._admission.waiting
+
+    def drain(self) -> None:
+        """Take nothing new; what is under way ends as usual."""
+        self.draining = True
+
+    def unready(self) -> str | None:
+        return "this worker is ending." if self.draining else self.roster.ready()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        self.traces.close(timeout_s)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._tellers.shutdown(wait=False, cancel_futures=True)
+        self._rates.close()
+
+    def refuse(self, refusal: Refusal) -> JSONResponse:
+        self.metrics.errors.labels(str(refusal.status), refusal.code or "").inc()
+        return refusal.response()
+
+    def has_signed(self, request: Request, body: bytes) -> bool:
+        return verify(self.settings.webhook_secret, request.headers, body, self._deliveries, time.time())
+
+    async def answer(
+        self, request: Request, asked: AnyRequest, shape_for: Callable[[str, Identity], Shape], endpoint: str
+    ) -> Response:
+        """Answer a request, in an API's shape; streamed if it asks so.
+
+        Raises:
+            Refusal, UnknownModel: it isn't answered.
+        """
+        key: Key = request.state.key
+        self._check_open()
+        query = read_query(asked, self.settings)
+        caller = _caller(request, asked, endpoint)
+        question = Asked(query, asked.seed, key.groups, asked.most_tokens())
+        with ExitStack() as held:
+            model = asked.model or self.roster.models()[0][0]
+            serving = held.enter_context(self.roster.pick(model, caller.user or caller.session))
+            check_allowed(key, serving.identity.name)
+            self._rates.ask(key)
+            shape = shape_for(model, serving.identity)
+            call = Call(self._books, caller, question, serving, shape, held.pop_all(), self.settings.timeout_s)
+        return await self._run(request, call, shape, serving.identity, bool(asked.stream))
+
+    async def _run(self, request: Request, call: Call, shape: Shape, identity: Identity, stream: bool) -> Response:
+        headers = {RELEASE_HEADER: identity.uri}
+        await (call.admit() if self._admission.has_place else unless_left(request, call.admit()))
+        call.begin(self._threads, stream)
+        try:
+            first = await unless_left(request, call.next())
+        except BaseException:
+            call.give_up()
+            raise
+        if stream:
+            return EventStream(call, first, {**headers, "cache-control": "no-cache"})
+        assert isinstance(first, Reply)
+        return JSONResponse(shape.whole(first), headers=headers)
+
+    async def tell(self, said: FeedbackRequest, user: str) -> str:
+        """Log feedback in a thread of its own; return the trace's id."""
+        feedback.check_said(said)
+        logged = asyncio.get_running_loop().run_in_executor(self._tellers, feedback.log_said, said, self.roster.name, user)
+        try:
+            return await asyncio.wait_for(logged, self.settings.timeout_s)
+        except TimeoutError:
+            raise Refusal(504, "the tracking server did not answer in time. Send it again later.", "timeout") from None
+
+    def _check_open(self) -> None:
+        reason = self.unready()
+        if reason is not None:
+            raise Refusal(503, f"nothing is answered here now: {reason}", "not_ready", None, 1)
+
+
+class EventStream(StreamingResponse):
+    """A streamed answer, which is given up when its reader leaves."""
+
+    def __init__(self, call: Call, first: str | Reply, headers: dict[str, str]) -> None:
+        super().__init__(call.events(first), media_type=SSE, headers=headers)
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._call.give_up()
+
+
+async def unless_left(request: Request, work: Any) -> Any:
+    """What the coroutine `work` returns; it is cancelled when the caller closes the connection.
+
+    Raises:
+        Refusal: the caller left, who won't read it.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+    raise Refusal(LEFT, "the caller left.", "client_closed")
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def check_allowed(key: Key, application: str) -> None:
+    if not key.may_ask(application):
+        raise Refusal(403, f"the key {key.name!r} may not ask {application!r}.", "application_not_allowed", "model")
+
+
+def _caller(request: Request, asked: AnyRequest, endpoint: str) -> Caller:
+    key: Key = request.state.key
+    parent = request.headers.get("traceparent", "")
+    user = asked.caller() or (key.name if key.key_id else "")
+    return Caller(key, user, asked.session(), parent[:100], request.state.request_id, endpoint)

@@ -1,0 +1,57 @@
+"""A challenger beside the release that answers: with a share of the users, or with copies that nobody sees."""
+
+import time
+from dataclasses import replace
+
+from llmops.serving.options import Options
+from llmops.serving.rollout.backend import Backend
+from llmops.serving.rollout.breach import find_breach
+from llmops.serving.rollout.keeper import Keeper
+from llmops.serving.rollout.plan import Canary, Plan
+from llmops.serving.rollout.report import read_reports
+from llmops.serving.rollout.tally import Tally, add_up
+
+
+def try_out(keeper: Keeper, uri: str, backend: Backend, options: Options) -> None:
+    """Give the challenger `uri` what the options say, or take it away; "" is none.
+
+    Raises:
+        LLMOpsError: it can't be loaded.
+    """
+    plan = keeper.plan
+    breached = plan.breached if plan.breached == uri else ""
+    share = options.canary if uri and not breached else 0.0
+    shadow = uri if options.shadow else ""
+    now = (plan.canary.uri, plan.canary.percent) if plan.canary else ("", 0.0)
+    if (*now, plan.shadow, plan.breached) == (uri if share else "", share, shadow, breached):
+        return
+    if share or shadow:
+        keeper.load(uri, backend, options.engine)
+    canary = plan.canary if share and (uri, share) == now else Canary(uri, share, time.time()) if share else None
+    keeper.write(replace(keeper.plan, canary=canary, shadow=shadow, breached=breached).pruned())
+    _tell(keeper, plan)
+
+
+def judge(keeper: Keeper) -> None:
+    """End a canary that does worse than what it is to replace, for as long as the alias names it."""
+    canary, current = keeper.plan.canary, keeper.plan.current
+    if canary is None:
+        return
+    reports = [one for one in read_reports(keeper.folder) if one.trial == canary.since]
+    now, tried = (add_up(one.tallies.get(uri, Tally()) for one in reports) for uri in (current, canary.uri))
+    if line := find_breach(now, tried):
+        keeper.write(replace(keeper.plan, canary=None, breached=canary.uri).pruned())
+        told = f"{canary.uri} did worse than {current}, and answers nobody any more: {line}"
+        keeper.tell("breach", told, release=canary.uri)
+
+
+def _tell(keeper: Keeper, before: Plan) -> None:
+    plan = keeper.plan
+    if plan.canary != before.canary and plan.canary:
+        told = f"{plan.canary.uri} answers {plan.canary.percent:g} % of the users."
+        keeper.tell("canary", told, release=plan.canary.uri, percent=plan.canary.percent)
+    elif plan.canary != before.canary and before.canary:
+        keeper.tell("canary ended", f"{before.canary.uri} answers nobody any more.", release=before.canary.uri)
+    if plan.shadow != before.shadow:
+        told = f"{plan.shadow} answers copies." if plan.shadow else f"{before.shadow} answers no copies any more."
+        keeper.tell("shadow", told, release=plan.shadow or before.shadow)

@@ -1,0 +1,1 @@
+"""A supervisor whose worker and reconciler need no release, so that tests start them in milliseconds."""

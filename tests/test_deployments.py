@@ -1,0 +1,212 @@
+"""Deployments as a user has them: small real releases, real processes, aliases moved by decisions."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow
+import pytest
+from applications import decide
+from conftest import HANDBOOK
+from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
+
+from llmops.chains.parts import Generator
+from llmops.chains.prompt import read_prompt
+from llmops.chains.release import Release
+from llmops.models.weights import resolve_weights
+from llmops.serving import deployments, process, state, supervisor
+from llmops.serving.keys import create_key
+from llmops.tracking.prompts import register_template
+from llmops.tracking.releases import log_release
+from llmops.tracking.versions import get_version
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ONE, TWO, URI = "models:/handbook/1", "models:/handbook/2", "models:/handbook@champion"
+QUESTION = [{"question": "How long is leave?"}]
+
+
+@pytest.fixture(scope="module")
+def registered(empty_store: Path, tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two versions of `handbook`, of which the ledger attests both and the first is the champion."""
+    folder = tmp_path_factory.mktemp("registered")
+    path = Path(shutil.copy(empty_store, folder / "mlflow.db"))
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
+    mlflow.set_experiment("test")
+    template, digest = read_prompt(HANDBOOK / "prompt.txt").template, resolve_weights(str(tiny_lm)).digest
+    prompt = register_template("handbook-prompt", template)
+    for tokens in (4, 5):
+        with mlflow.start_run():
+            log_release(Release("handbook", "prompt", prompt, template, Generator(str(tiny_lm), digest, "float32", tokens)))
+    decide(get_version(ONE))
+    return path
+
+
+@pytest.fixture
+def client(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The target as users get it, in a store of its own; all that was deployed is ended after the test."""
+    uri = f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}"
+    mlflow.set_tracking_uri(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.set_experiment("test").experiment_id)
+    monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
+    yield get_deploy_client("llmops")
+    for deployment in state.read_all():
+        deployments.delete(deployment.name)
+
+
+def wait(is_so: Callable[[], object], timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
+    assert made["status"] == "running" and made["release_uri"] == ONE and made["flavor"] == "llmops"
+    pids = supervisor.find_processes("handbook")
+    assert set(pids) == {"supervisor", "reconciler", "worker-1"}
+
+    again = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
+    assert again == made and "deployed already, with these settings" in capsys.readouterr().err
+    with pytest.raises(MlflowException, match="deployed already, at .*, with poll_s=0.2.*Update it, or delete it"):
+        client.create_deployment("handbook", URI, config={"request_timeout_s": "20"})
+    client.update_deployment("handbook")
+    assert "nothing was changed" in capsys.readouterr().err and supervisor.find_processes("handbook") == pids
+
+    answer = client.predict("handbook", QUESTION)["predictions"][0]
+    assert answer["release"]["uri"] == ONE
+    chunks = list(client.predict_stream("handbook", QUESTION))
+    said = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
+    assert said == answer["choices"][0]["message"]["content"]
+
+    decide(get_version(TWO))  # as `promote` does
+    wait(lambda: client.get_deployment("handbook")["release_uri"] == TWO)
+    wait(lambda: [one["release"] for one in client.get_deployment("handbook")["workers"]] == [TWO])
+    shown = client.get_deployment("handbook")
+    assert shown["alias_means"] == TWO and shown["warm"] == ONE and shown["problems"] == []
+    assert [worker["release"] for worker in shown["workers"]] == [TWO]
+    wait(lambda: [one["event"] for one in client.get_deployment("handbook")["events"]] == ["rollout", "rollout"])
+    assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == TWO
+    assert supervisor.find_processes("handbook") == pids
+
+    process.ask_to_end(pids["supervisor"], signal.SIGKILL)
+    wait(lambda: supervisor.find_supervisor("handbook") not in (None, pids["supervisor"]))
+    wait(lambda: len(supervisor.find_processes("handbook")) == 3)
+    pids = supervisor.find_processes("handbook") | {"first": pids["supervisor"], "worker-1": pids["worker-1"]}
+    assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == TWO
+
+    url = shown["url"]
+    for one in supervisor.find_processes("handbook").values():
+        process.ask_to_end(one, signal.SIGKILL)  # as when the machine fails
+    wait(lambda: client.list_deployments()[0]["status"] == "stopped")
+    assert client.get_deployment("handbook")["problems"] == ["nothing of it runs. Create it again, or start its supervisor."]
+    again = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
+    assert (again["status"], again["url"], again["release_uri"]) == ("running", url, TWO)
+    pids |= supervisor.find_processes("handbook")
+
+    client.delete_deployment("handbook")
+    client.delete_deployment("handbook")
+    assert "nothing was deleted" in capsys.readouterr().err
+    assert client.list_deployments() == [] and not any(one.alive for one in pids.values())
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+class Asking:
+    """Asks whether it is ready all the time, a connection each; `failed` says what else came."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._ended = url, threading.Event()
+        self.answered, self.failed = 0, list[str]()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> "Asking":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.02):
+            try:
+                httpx.get(f"{self._url}/ready", timeout=60, trust_env=False).raise_for_status()
+                self.answered += 1
+            except httpx.HTTPError as error:
+                self.failed.append(repr(error))
+
+
+def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
+    client.create_deployment("handbook", ONE, config={"request_timeout_s": "20"})
+    before = supervisor.find_processes("handbook")
+    create_key(state.deployment_folder("handbook"), "alice")
+    with pytest.raises(MlflowException, match=r"refused the request \(401\).*LLMOPS_API_KEY"):
+        client.predict("handbook", QUESTION)
+    with pytest.raises(MlflowException, match="no option. Did you mean 'workers'"):
+        client.update_deployment("handbook", config={"worker": "2"})
+    with pytest.raises(MlflowException, match="models:/handbook/2 is not served: .*not attested by the ledger"):
+        client.update_deployment("handbook", TWO)
+    assert client.get_deployment("handbook")["model_uri"] == ONE and supervisor.find_processes("handbook") == before
+    with Asking(client.get_deployment("handbook")["url"]) as asking:
+        client.update_deployment("handbook", TWO, config={"allow_unattested": "true", "max_in_flight": "3"})
+    assert asking.answered and not asking.failed
+    shown = client.get_deployment("handbook")
+    assert shown["release_uri"] == TWO and shown["options"]["max_in_flight"] == 3
+    assert supervisor.find_processes("handbook")["worker-1"] != before["worker-1"]
+    moved = client.update_deployment("handbook", config={"port": str(process.check_port("127.0.0.1", 0))})
+    assert moved["url"] != shown["url"] and httpx.get(f"{moved['url']}/ready").is_success
+
+
+def test_what_does_not_start_leaves_nothing_running(client: Any, tmp_path: Path) -> None:
+    for uri, config, words in (
+        (TWO, {}, "not attested"),
+        ("models:/handbook/9", {}, "not in the registry"),
+        (ONE, {"host": "0.0.0.0"}, "no API keys"),
+        (ONE, {"certificate": "a.pem", "private_key": "b.pem"}, "can't be used"),
+        (ONE, {"webhook_secret_env": "NOBODY_SET_THIS"}, "not set"),
+    ):
+        with pytest.raises(MlflowException, match=words):
+            client.create_deployment("handbook", uri, config=config)
+        assert client.list_deployments() == [] and supervisor.find_processes("handbook") == {}
+
+
+def test_in_the_foreground_it_leaves_nothing_when_it_ends(client: Any, tmp_path: Path) -> None:
+    port = process.check_port("127.0.0.1", 0)
+    command = [sys.executable, "-m", "mlflow", "deployments", "run-local", "-t", "llmops", "--name", "handbook", "-m", URI]
+    running = subprocess.Popen([*command, "-C", f"port={port}"])
+    try:
+        wait(lambda: _is_ready(port))
+        assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == ONE
+    finally:
+        running.terminate()
+        assert running.wait(60) == 0
+    assert client.list_deployments() == [] and not state.deployment_folder("handbook").joinpath("plan.json").exists()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_with_tls_it_is_asked_with_the_certificate_it_was_given(client: Any, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=gateway.example", "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True,
+    )  # fmt: skip
+    made = client.create_deployment("handbook", ONE, config={"certificate": str(certificate), "private_key": str(key)})
+    assert made["url"].startswith("https://")
+    assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == ONE

@@ -1,0 +1,203 @@
+"""What is kept of requests: traces, what people say of answers, and counts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from conftest import ROOT
+from fakes import EchoEngine, Parrot, bot, release, retriever
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from gateways import CHAT, IDENTITY, QUESTION, SlowEngine, body, gateway, told
+from mlflow.entities import Trace
+from test_feedback import registered
+
+from llmops.serving.gateway.app import create_app
+from llmops.serving.gateway.call import Outcome
+from llmops.serving.gateway.metrics import forget_worker
+from llmops.serving.gateway.settings import Settings
+from llmops.serving.gateway.traces import Told, Traces
+from llmops.serving.keys import create_key
+from llmops.serving.roster import AnswererServing, Asked, Identity, Single
+from llmops.tracking.feedback import collect_feedback
+from llmops.types import Query
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def traced(app: FastAPI) -> list[Trace]:
+    app.state.gateway.traces.flush()
+    traces: list[Trace] = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
+    return [mlflow.get_trace(trace.info.trace_id) for trace in traces]
+
+
+# Traces
+
+
+def test_a_trace_says_who_asked_which_release_and_how_it_came_to_its_answer(store: str, tmp_path: Path) -> None:
+    answerer = bot(release("rag"), Parrot("Thirty days."), None, retriever(("leave", 0.9)))
+    app = gateway(tmp_path, answerer, trace_rate=1.0)
+    asked = body("How long is leave?", user="jo", metadata={"session": "chat 7"})
+    reply = TestClient(app).post(CHAT, json=asked, headers={"traceparent": PARENT}).json()
+    (trace,) = traced(app)
+    assert trace.info.state == "OK"
+    tags = ("llmops.answer", "llmops.release", "llmops.version", "traceparent")
+    assert [trace.info.tags[tag] for tag in tags] == [reply["id"], IDENTITY.uri, "5", PARENT]
+    metadata = trace.info.request_metadata
+    assert (metadata["mlflow.trace.user"], metadata["mlflow.trace.session"]) == ("jo", "chat 7")
+    spans = {span.name: span for span in trace.data.spans}
+    root = spans["predict"]
+    assert {"guard injection", "retrieve", "context", "generate"} <= spans.keys() and root.parent_id is None
+    assert root.inputs["request"]["input"][-1] == {"role": "user", "content": "How long is leave?"}
+    assert root.outputs["output"][0]["content"][0]["text"] == "Thirty days."
+    times = [root.start_time_ns, spans["generate"].start_time_ns, spans["generate"].end_time_ns, root.end_time_ns]
+    assert times == sorted(times, key=lambda time: time or 0)
+    assert spans["retrieve"].parent_id == root.span_id and spans["retrieve"].outputs[0]["metadata"]["doc_uri"] == "leave.md"
+
+
+def test_an_answer_that_failed_is_traced_without_the_errors_text(store: str, tmp_path: Path) -> None:
+    app = gateway(tmp_path, bot(release("prompt"), EchoEngine(), window=60), trace_rate=1.0)
+    TestClient(app).post(CHAT, json=body("word " * 200))
+    (trace,) = traced(app)
+    assert trace.info.state == "ERROR" and trace.data.spans[0].attributes["llmops.error"] == "context_length_exceeded"
+
+
+def test_no_answer_is_traced_at_rate_0(store: str, tmp_path: Path) -> None:
+    app = gateway(tmp_path, trace_rate=0.0)
+    TestClient(app).post(CHAT, json=body())
+    assert traced(app) == []
+
+
+def test_traces_that_find_no_room_are_dropped_and_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, dropped, failed = SlowEngine(), [], []
+
+    def write(told: Told) -> None:
+        engine.begun.set()
+        engine.let.acquire()
+        raise ConnectionError("the tracking server is away")
+
+    monkeypatch.setattr("llmops.serving.gateway.traces.write", write)
+    traces = Traces(1.0, 2, lambda: dropped.append(1), lambda: failed.append(1))
+    told = Told("chatcmpl-1", "handbook", IDENTITY, Asked(Query(QUESTION)), None, "", [], 0, 0)
+    traces.add(told)
+    assert engine.begun.wait(20)
+    for _ in range(5):
+        traces.add(told)
+    assert len(dropped) == 3
+    engine.let.release(9)
+    traces.flush()
+    assert len(failed) == 3
+
+
+# What people say
+
+
+def test_what_a_person_says_through_the_gateway_becomes_a_question(store: str, tmp_path: Path) -> None:
+    identity = Identity("handbook", "models:/handbook/1", "d" * 64, "1", registered("handbook"))
+    serving = AnswererServing(identity, bot(release("prompt"), Parrot("Ten days.")))
+    app = create_app(Single(serving), tmp_path, Settings())
+    http = TestClient(app)
+    answer = http.post(CHAT, json=body()).json()
+    (trace,) = traced(app)
+    said = {"id": answer["id"], "thumb": "down", "comment": "Too few.", "expected": "Thirty days.", "user": "jo"}
+    reply = http.post("/v1/feedback", json=said)
+    assert (reply.status_code, reply.json()["trace"]) == (200, trace.info.trace_id)
+    feedback = next(one for one in mlflow.get_trace(trace.info.trace_id).info.assessments if one.name == "right")
+    assert (feedback.name, feedback.feedback.value, feedback.rationale) == ("right", False, "Too few.")
+    assert (feedback.source.source_type, feedback.source.source_id) == ("HUMAN", "jo")
+    found = collect_feedback("handbook", "traces:test").corrected
+    assert found is not None and [(one.text, one.answers) for one in found.questions] == [(QUESTION, ("Thirty days.",))]
+    assert http.post("/v1/feedback", json={"id": trace.info.trace_id, "value": 4, "name": "stars"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        ({"id": f"chatcmpl-{'0' * 32}", "thumb": "up"}, 404, "answer_not_found"),
+        ({"id": "TRACE", "thumb": "up"}, 404, "answer_not_found"),  # another deployment's
+        ({"id": "x' OR '1' = '1", "thumb": "up"}, 400, "invalid_request"),
+        ({"id": f"tr-{'0' * 32}"}, 422, "no_feedback"),
+        ({"id": f"tr-{'0' * 32}", "thumb": "up", "value": True}, 422, "ambiguous_feedback"),
+        ({"id": f"tr-{'0' * 32}", "comment": "good", "expected": "?"}, 422, "no_feedback"),
+    ],
+)
+def test_feedback_that_means_no_answer_of_this_deployment_is_refused(
+    store: str, tmp_path: Path, said: dict[str, Any], status: int, code: str
+) -> None:
+    with mlflow.start_span("another's") as span:
+        pass
+    mlflow.flush_trace_async_logging()
+    said = {**said, "id": said["id"].replace("TRACE", span.trace_id)}
+    assert told(TestClient(gateway(tmp_path)).post("/v1/feedback", json=said)) == (status, code)
+
+
+def test_while_the_tracking_server_is_away_answers_are_given_and_feedback_is_asked_for_again(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    http = TestClient(gateway(tmp_path, trace_rate=1.0))
+    assert http.post(CHAT, json=body()).status_code == 200
+    reply = http.post("/v1/feedback", json={"id": f"chatcmpl-{'0' * 32}", "thumb": "up"})
+    assert told(reply) == (503, "tracking_unavailable")
+
+
+# Counts
+
+
+def test_requests_tokens_and_refusals_are_counted_by_release_and_adapter(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+    serving = AnswererServing(IDENTITY, bot(release("prompt"), Parrot("Thirty days.")))
+    http = TestClient(create_app(Single(serving), tmp_path, Settings(trace_rate=0.0), heard=outcomes.append))
+    for stream in (False, True, True):
+        usage = http.post(CHAT, json=body(stream=stream)).text
+    http.post(CHAT, json=body(model="other"))
+    text = http.get("/metrics").text
+    labels = 'adapter="handbook-5",application="handbook"'
+    release_label = f'release="{IDENTITY.uri}"'
+    assert f'llmops_requests_total{{{labels},endpoint="chat",{release_label},status="200"}} 3.0' in text
+    assert f'llmops_tokens_total{{{labels},kind="completion",{release_label}}} 6.0' in text
+    assert f"llmops_in_flight{{{labels},{release_label}}} 0.0" in text
+    assert f"llmops_first_token_seconds_count{{{labels},{release_label}}} 2.0" in text
+    assert 'llmops_errors_total{code="model_not_found",status="404"} 1.0' in text
+    assert [(one.status, one.identity) for one in outcomes] == [(200, IDENTITY)] * 3 and "[DONE]" in usage
+
+
+def test_a_key_names_the_user_of_its_requests(tmp_path: Path) -> None:
+    _, secret = create_key(tmp_path, "alice")
+    outcomes: list[Outcome] = []
+    serving = AnswererServing(IDENTITY, bot(release("prompt"), EchoEngine()))
+    http = TestClient(create_app(Single(serving), tmp_path, Settings(trace_rate=0.0), heard=outcomes.append))
+    for fields in ({}, {"user": "jo"}):
+        http.post(CHAT, json=body(**fields), headers={"authorization": f"Bearer {secret}"})
+    assert [one.user for one in outcomes] == ["alice", "jo"]
+
+
+WORKER = """
+import sys
+from llmops.serving.gateway import metrics
+series = metrics.Metrics()
+series.tokens.labels("handbook", "models:/handbook/5", "", "prompt").inc(int(sys.argv[1]))
+series.waiting.inc()
+print(series.text().decode())
+"""
+
+
+def test_each_worker_shows_the_sum_of_all_and_forgets_what_one_that_ended_had_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    texts = []
+    for tokens in ("20", "3"):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER, tokens], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        texts.append(worker.communicate(timeout=60)[0])
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        forget_worker(worker.pid)
+    assert ["} 20.0" in texts[0], "} 23.0" in texts[1]] == [True, True]
+    assert all("llmops_waiting 1.0" in text for text in texts)
