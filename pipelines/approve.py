@@ -14,8 +14,8 @@ import mlflow
 from llmops import step
 from llmops.errors import ConfigError
 from llmops.registry.decision.approvals import APPROVED_TAG, sign
+from llmops.registry.store_errors import NEEDS, start_registry_step
 from llmops.tracking.releases import describe, read_release
-from llmops.tracking.run import start_step
 from llmops.tracking.versions import check_pinned, get_version
 
 
@@ -35,7 +35,7 @@ class ApproveConfig:
 
 def main(config: ApproveConfig) -> str:
     """Tag the version; return the tag's value."""
-    with start_step("approve", config):
+    with start_registry_step("approve", config, f"approve {config.release}", f"{NEEDS}, EDIT permission on the model"):
         version = get_version(config.release)
         release = read_release(version.uri)
         check_pinned(version.uri, release.digest, version.digest)

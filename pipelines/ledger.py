@@ -14,7 +14,7 @@ from llmops import step
 from llmops.registry.ledger.history import history
 from llmops.registry.ledger.standing import standing
 from llmops.registry.settings import SeatSettings
-from llmops.tracking.run import start_step
+from llmops.registry.store_errors import NEEDS, start_registry_step
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LedgerConfig(SeatSettings):
 
 def main(config: LedgerConfig) -> str:
     """Print the history; return it. Nothing is changed, also where it isn't whole."""
-    with start_step("ledger", config):
+    with start_registry_step("ledger", config, f"read the ledger of {config.app!r}", NEEDS):
         seat = config.seat()
         stand = standing(seat)
         told = history(stand, _deployments(seat.model))

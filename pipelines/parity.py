@@ -15,10 +15,11 @@ from llmops.chains.parts import check_server
 from llmops.errors import ConfigError
 from llmops.models.http.engine import HttpEngine
 from llmops.models.http.limits import read_limits
+from llmops.registry.store_errors import NEEDS, start_registry_step
 from llmops.tracking.parity import Parity, compare_engines, log_parity
 from llmops.tracking.question_sets import load_questions
 from llmops.tracking.releases import read_release
-from llmops.tracking.run import progress_bar, start_step
+from llmops.tracking.run import progress_bar
 from llmops.tracking.versions import get_version
 
 
@@ -44,7 +45,7 @@ class ParityConfig:
 
 def main(config: ParityConfig) -> Parity:
     """Answer on both engines, compare, and log the certificate."""
-    with start_step("parity", config):
+    with start_registry_step("parity", config, f"certify {config.release}", f"{NEEDS}, EDIT permission on the model"):
         version = get_version(config.release)
         release, limits = read_release(version.uri), read_limits()
         mlflow.set_tags({"llmops.app": config.app, "llmops.release": version.uri})

@@ -13,9 +13,10 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT
 
 from llmops import step
-from llmops.errors import ConfigError
+from llmops.errors import ArtifactError, ConfigError
 from llmops.registry.decision.decision import gates_table
 from llmops.registry.decision.gates import INSUFFICIENT, KEEP, PROMOTE
 from llmops.registry.decision.policy import read_policy
@@ -24,10 +25,11 @@ from llmops.registry.ledger.standing import standing
 from llmops.registry.promotion import Promotion, find_holder, promote
 from llmops.registry.seat import Seat
 from llmops.registry.settings import SeatSettings
+from llmops.registry.store_errors import NEEDS, start_registry_step
 from llmops.tracking import evaluations
 from llmops.tracking.evaluations import Evaluated
 from llmops.tracking.question_sets import SCHEME, SET_MARK
-from llmops.tracking.run import logged_config, start_step
+from llmops.tracking.run import logged_config
 from llmops.tracking.versions import Registered, get_version
 from pipelines import evaluate
 from pipelines.evaluate import EvaluateConfig
@@ -45,23 +47,27 @@ class PromoteConfig(SeatSettings):
     evaluation: str = step.setting("run id of the evaluation; empty means the newest finished one", "")
     exit_code: str = step.setting("yes ends with 0 if promoted, 3 if kept, 4 on insufficient evidence", "no")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exit_code not in ("yes", "no"):
+            raise ConfigError(f"exit_code is {self.exit_code!r}, expected yes or no.")
+
 
 def main(config: PromoteConfig) -> Promotion:
     """Decide, write it into the ledger, move the alias if the decision says so, and log the reasons."""
-    with start_step("promote", config) as run:
+    with start_registry_step("promote", config, f"decide about {config.app!r}", NEEDS) as run:
         seat, environment = config.seat(), config.found_environment()
         policy_path = step.existing_file(config.policy or environment.policy or "policies/default.yaml", "policy file")
         policy = read_policy(policy_path)
         evidence = _evidence(config)
         evaluated = _with_holder(seat, evidence, evaluations.read_evaluation(evidence))
         candidate = _from_source(config, evaluated) or config.candidate
+        mlflow.log_artifact(str(policy_path))
         promotion = promote(seat, policy, evaluated, candidate, evidence.info.run_id, run.info.run_id)
         story = _story(seat, promotion)
-        mlflow.log_artifact(str(policy_path))
         mlflow.log_dict(_record(promotion), "decision.json")
         mlflow.log_text(_report(promotion), DECISION_FILE)
-        decision = promotion.choice.decision
-        mlflow.set_tags({"llmops.decision": decision.verdict, "llmops.release": promotion.challenger.uri})
+        mlflow.set_tags({"llmops.decision": promotion.entry.decision, "llmops.release": promotion.challenger.uri})
         mlflow.set_tag("mlflow.note.content", story)
     print(story)
     return promotion
@@ -79,8 +85,12 @@ def _with_holder(seat: Seat, evidence: Run, evaluated: list[Evaluated]) -> list[
     if holder is None or _find(evaluated, holder.digest):
         return evaluated
     given = logged_config(evidence, EvaluateConfig)
-    frozen = (one.dataset.name for one in evidence.inputs.dataset_inputs if SET_MARK in one.dataset.name)
-    asked = {**given, "kinds": holder.uri, "baselines": "", "questions": SCHEME + next(frozen)}
+    frozen = next((one.dataset.name for one in evidence.inputs.dataset_inputs if SET_MARK in one.dataset.name), None)
+    if frozen is None:
+        raise ArtifactError(
+            f"evaluation {evidence.info.run_id} names no frozen questions to ask {holder.uri}. Evaluate again."
+        )
+    asked = {**given, "kinds": holder.uri, "baselines": "", "questions": SCHEME + frozen}
     again = mlflow.get_run(evaluate.main(EvaluateConfig(**asked)))
     evaluations.set_aside(again.info.run_id)
     return [*evaluated, *(one for one in evaluations.read_evaluation(again) if one.release == holder.uri)]
@@ -91,13 +101,13 @@ def _find(evaluated: Sequence[Evaluated], digest: str) -> Evaluated | None:
 
 
 def _from_source(config: PromoteConfig, evaluated: Sequence[Evaluated]) -> str:
-    """The candidate that holds the seat which this one is filled from; "" where it may be any.
+    """The candidate that holds the seat which this one is filled from; "" where it may be any, or the one asked for is none.
 
     Raises:
         ConfigError: it wasn't evaluated, or another candidate is asked for.
     """
-    source = config.source_seat()
-    if source is None:
+    source, names = config.source_seat(), [one.scorecard.candidate for one in evaluated]
+    if source is None or (config.candidate and config.candidate not in names):
         return ""
     origin, environment = standing(source), config.found_environment()
     held = find_holder(source, origin)
@@ -151,8 +161,9 @@ def _story(seat: Seat, promotion: Promotion) -> str:
 
 
 def exit_code(config: PromoteConfig, promotion: Promotion) -> int:
-    """0 unless it is asked for; of what is decided already, what was decided then."""
-    return EXIT_CODES[promotion.entry.decision] if config.exit_code == "yes" else 0
+    """0 unless it is asked for; of what is decided already, what was decided then. `mlflow run` fails at any other code."""
+    run = mlflow.last_active_run() if config.exit_code == "yes" else None
+    return EXIT_CODES[promotion.entry.decision] if run and MLFLOW_PROJECT_ENTRY_POINT not in run.data.tags else 0
 
 
 if __name__ == "__main__":

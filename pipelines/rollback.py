@@ -11,7 +11,7 @@ import mlflow
 from llmops import step
 from llmops.registry.rollback import Rollback, roll_back
 from llmops.registry.settings import SeatSettings
-from llmops.tracking.run import start_step
+from llmops.registry.store_errors import NEEDS, start_registry_step
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RollbackConfig(SeatSettings):
 
 def main(config: RollbackConfig) -> Rollback:
     """Verify, move the alias, and write it into the ledger."""
-    with start_step("rollback", config) as run:
+    with start_registry_step("rollback", config, f"roll {config.app!r} back", NEEDS) as run:
         seat = config.seat()
         done = roll_back(seat, config.to, config.reason or "no reason given", run.info.run_id)
         mlflow.set_tags({"llmops.decision": done.entry.decision, "llmops.release": done.version.uri})

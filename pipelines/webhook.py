@@ -13,8 +13,8 @@ import mlflow
 from llmops import step
 from llmops.errors import ConfigError
 from llmops.registry import webhook
+from llmops.registry.store_errors import start_registry_step
 from llmops.registry.webhook import Registration
-from llmops.tracking.run import start_step
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class WebhookConfig:
 
 def main(config: WebhookConfig) -> Registration:
     """Register the webhook and, if asked to, let the server try it."""
-    with start_step("webhook", config):
-        url, secret = webhook.check_url(config.url), webhook.read_secret(config.secret_env)
+    url, secret = webhook.check_url(config.url), webhook.read_secret(config.secret_env)  # before they are params of a run
+    with start_registry_step("webhook", config, "register a webhook"):
         made = webhook.register(config.name, url, secret)
         mlflow.set_tag("llmops.webhook", made.webhook_id)
         done = "registered" if made.is_new else "updated"

@@ -148,6 +148,13 @@ def test_what_is_not_shown_to_hold_is_insufficient_evidence() -> None:
     assert (decision.gates[1].more or 0) > 15
 
 
+def test_a_handful_of_questions_never_shows_that_a_kpi_holds() -> None:
+    challenger, champion = card("rag", "y" * 40, "--"), card("prompt", "n" * 40, "--")
+    decision = decide(policy("answer/f1", margins={"abstention/recall": 0.02}), challenger, champion)
+    assert verdicts(decision) == [PROMOTE, INSUFFICIENT] and decision.gates[1].more == 18
+    assert "is not shown to hold" in decision.gates[1].text and "over 2 questions" in decision.gates[1].text
+
+
 def test_abstaining_wrongly_more_often_is_worse() -> None:
     challenger, champion = card("rag", "y" * 20 + "-" * 20), card("prompt", "n" * 40)
     asked = policy(margins={"abstention/false_rate": 0.1})

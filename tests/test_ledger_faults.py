@@ -25,6 +25,14 @@ from llmops.registry.ledger.standing import standing
 from llmops.registry.ledger.writing import commit, settle
 from llmops.registry.seat import Seat
 from llmops.registry.store_errors import store_errors
+from pipelines import approve, ledger, lineage, parity, promote, retention, rollback
+from pipelines.approve import ApproveConfig
+from pipelines.ledger import LedgerConfig
+from pipelines.lineage import LineageConfig
+from pipelines.parity import ParityConfig
+from pipelines.promote import PromoteConfig
+from pipelines.retention import RetentionConfig
+from pipelines.rollback import RollbackConfig
 
 SEAT = Seat("handbook")
 
@@ -296,6 +304,12 @@ TAMPERED = {
         "INSERT INTO params (key, value, run_uuid) SELECT 'entry.000004', 'nothing', run_uuid FROM params LIMIT 1",
         ENTRY.format(n=4) + "is none that this platform writes: 'nothing'",
     ),
+    "an entry with fields of other types": (
+        "INSERT INTO params (key, value, run_uuid) SELECT 'entry.000004', "
+        "replace(replace(value, '{\"user\":\"alice\"}', '7'), '\"number\":3', '\"number\":4'), run_uuid "
+        "FROM params WHERE key = 'entry.000003'",
+        ENTRY.format(n=4) + "is none that this platform writes",
+    ),
     "an edited anchor of the model": (
         "UPDATE registered_model_tags SET value = replace(value, '3 ', '3 0') WHERE name = 'handbook'",
         (ENTRY + "or a trace of it was edited: another digest of it is in " + HEAD + ", the same in " + TAG).format(n=3),
@@ -421,6 +435,24 @@ def test_who_may_read_but_not_write_is_told_so_before_anything_is_decided(
 def test_who_is_not_known_is_told_to_say_who_they_are(impatient: None) -> None:
     with answering(401, "You are not authenticated") as uri:
         assert "does not know carol or the password" in refused(uri)
+
+
+STEPS = {
+    "promote": lambda: promote.main(PromoteConfig()), "rollback": lambda: rollback.main(RollbackConfig()),
+    "ledger": lambda: ledger.main(LedgerConfig()), "lineage": lambda: lineage.main(LineageConfig()),
+    "approve": lambda: approve.main(ApproveConfig(release="models:/handbook/1", user="carol")),
+    "retention": lambda: retention.main(RetentionConfig()),
+    "parity": lambda: parity.main(ParityConfig(server="http://127.0.0.1:9/v1")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_who_may_not_even_start_a_run_gets_one_line_of_each_step(impatient: None, step: Callable[[], object]) -> None:
+    with answering(403, "Permission denied") as uri:
+        mlflow.set_tracking_uri(uri)
+        with pytest.raises(LedgerError, match=r"^carol may not .* \(permission denied\)\. Ask for ") as caught:
+            step()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_store_that_fails_is_said_in_one_line(impatient: None) -> None:

@@ -110,6 +110,10 @@ BAD_POLICIES = {
     "unknown KPI to win": ("win: {kpi: answer.f1, by: 0}\n", "win.kpi: unknown KPI 'answer.f1', did you mean 'answer/f1'"),
     "a KPI that is none": ("win: {kpi: quality, by: 0}\n", "unknown KPI 'quality'. Known: answer/score"),
     "a list of KPIs": ("win: {kpi: [answer/f1], by: 0}\n", "win.kpi: input should be a valid string, found ['answer/f1']"),
+    "a KPI twice at first": (
+        f"{WIN}first:\n  win:\n  - {{kpi: answer/f1, by: 0.2}}\n  - {{kpi: answer/f1, by: 0.0}}\n",
+        "policy.yaml:3: first.win: a KPI stands twice",
+    ),
     "a KPI twice": ("win:\n - {kpi: answer/f1, by: 0}\n - {kpi: answer/f1, by: 1}\n", "win: a KPI stands twice"),
     "unknown KPI to hold": (
         f"{WIN}margins:\n  answer/score: 0\n  answer/f2: 0\n",

@@ -11,19 +11,23 @@ from typing import Any
 import mlflow
 import pytest
 from conftest import HANDBOOK, ROOT
+from ledger_race import draft
+from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT
 
-from llmops.chains.parts import Generator
+from llmops.chains.parts import ChainPrompt, Examples, Generator
 from llmops.chains.prompt import read_prompt
 from llmops.chains.release import Release
-from llmops.errors import ArtifactError, ConfigError, LedgerError
+from llmops.errors import ArtifactError, ConfigError, LedgerError, LLMOpsError
 from llmops.evaluation.scorecard import Scorecard, score, score_abstainer
 from llmops.models.weights import resolve_weights
 from llmops.registry.ledger.standing import standing
+from llmops.registry.ledger.writing import commit
+from llmops.registry.parts import check_parts, part_digests
 from llmops.registry.seat import Seat
 from llmops.tracking import evaluations
 from llmops.tracking.prompts import register_template
 from llmops.tracking.question_sets import freeze_questions
-from llmops.tracking.releases import log_release
+from llmops.tracking.releases import log_release, read_release
 from llmops.tracking.run import STEP_TAG
 from llmops.tracking.versions import get_version
 from llmops.types import Answer, Question
@@ -119,6 +123,8 @@ def test_what_is_decided_already_is_not_decided_again(releases: list[str], polic
     first, second = (promote.main(PromoteConfig(policy=policy)) for _ in range(2))
     assert not first.again and second.again and second.entry == first.entry
     assert len(standing(CHAMPION).entries) == 1
+    run = mlflow.last_active_run()
+    assert run is not None and run.data.tags["llmops.decision"] == "promote"
 
 
 def test_a_challenger_that_is_no_better_is_kept_out_and_that_is_an_entry_too(releases: list[str], policy: str) -> None:
@@ -181,6 +187,46 @@ def test_the_ledger_prints_the_history_and_an_alias_that_was_moved_by_hand(
     assert holder() == "1" and made.repaired and "repaired: put handbook@champion back" in capsys.readouterr().out
 
 
+def test_a_rollback_to_a_release_that_is_another_than_the_ledger_says_changes_nothing(releases: list[str]) -> None:
+    for number, version in enumerate("12"):
+        commit(CHAMPION, draft(CHAMPION, version), number)
+    with pytest.raises(
+        LedgerError, match="models:/handbook/1 has digest .*, by the ledger of handbook@champion it was dddd"
+    ):
+        rollback.main(RollbackConfig())
+    assert holder() == "2" and len(standing(CHAMPION).entries) == 2
+
+
+def test_before_a_rollback_all_that_answers_is_looked_for(
+    releases: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = get_version(releases[0])
+    made = read_release(version.uri)
+    gone = str(tmp_path / "gone")
+    examples = Examples("models:/handbook-examples/1", "e" * 64, "similar", 3, gone, "f" * 64)
+    monkeypatch.setattr("llmops.registry.parts.load_examples", lambda *_: ())
+    without: list[tuple[dict[str, Any], str]] = [
+        ({"chain": (ChainPrompt("rewrite", "prompts:/handbook-rewrite/1", "{conversation} {question}"),)}, "no prompt"),
+        ({"guards": replace(made.guards, injection_classifier=gone)}, "gone"),
+        ({"kind": "few-shot", "examples": examples}, "gone"),
+    ]
+    for parts, hint in without:
+        changed = replace(made, **parts)
+        monkeypatch.setattr("llmops.registry.parts.read_release", lambda _, changed=changed: changed)
+        with pytest.raises(LLMOpsError, match=hint):
+            check_parts(replace(version, digest=changed.digest))
+    assert "chain" in part_digests(replace(made, **without[0][0])) and "chain" not in part_digests(made)
+
+
+def test_an_alias_set_while_the_ledger_seats_nobody_is_what_a_challenger_must_beat(releases: list[str], policy: str) -> None:
+    evaluation(prompt=(releases[0], POOR))
+    assert promote.main(PromoteConfig(policy=policy)).entry.decision == "keep"
+    mlflow.MlflowClient().set_registered_model_alias("handbook", "champion", "1")
+    evaluation(prompt=(releases[0], GOOD), other=(releases[1], FAIR))
+    made = promote.main(PromoteConfig(policy=policy, candidate="other"))
+    assert (made.entry.decision, made.entry.before, made.entry.after, holder()) == ("keep", "1", "1", "1")
+
+
 def test_an_alias_from_before_the_ledger_is_what_a_challenger_must_beat(releases: list[str], policy: str) -> None:
     mlflow.MlflowClient().set_registered_model_alias("handbook", "champion", "1")
     evaluation(prompt=(releases[0], GOOD), other=(releases[1], FAIR))
@@ -223,6 +269,8 @@ def test_an_environment_is_a_seat_with_a_policy_and_takes_only_what_the_one_befo
     promote.main(PromoteConfig(environment="staging", **at))
     with pytest.raises(ConfigError, match="prod takes what staging runs"):
         promote.main(PromoteConfig(environment="prod", candidate="prompt", **at))
+    with pytest.raises(ConfigError, match="candidate 'othr' was not evaluated"):
+        promote.main(PromoteConfig(environment="prod", candidate="othr", **at))
     made = promote.main(PromoteConfig(environment="prod", **at))
     prod = Seat("handbook-prod")
     assert (holder(Seat("handbook", "staging")), holder(prod), holder()) == ("2", "1", None)
@@ -240,6 +288,22 @@ def test_ci_reads_the_decision_from_the_exit_code(releases: list[str], policy: s
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     assert json.loads(mlflow.artifacts.load_text(f"runs:/{standing(CHAMPION).entries[0].run}/decision.json"))
+
+
+def test_under_mlflow_run_every_decision_ends_with_0(
+    releases: list[str], policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation(prompt=(releases[0], POOR))
+    config = PromoteConfig(policy=policy, exit_code="yes")
+    started = mlflow.MlflowClient().create_run(
+        mlflow.set_experiment("test").experiment_id, tags={MLFLOW_PROJECT_ENTRY_POINT: "promote"}
+    )
+    monkeypatch.setenv("MLFLOW_RUN_ID", started.info.run_id)
+    made = promote.main(config)
+    assert (made.entry.decision, made.entry.run, promote.exit_code(config, made)) == ("keep", started.info.run_id, 0)
+    assert mlflow.get_run(started.info.run_id).info.status == "FINISHED"
+    with pytest.raises(ConfigError, match="exit_code is 'true', expected yes or no"):
+        PromoteConfig(exit_code="true")
 
 
 def test_a_mistake_is_exit_code_2_and_one_line(store: str) -> None:

@@ -277,6 +277,7 @@ def test_what_makes_no_sense_is_refused_without_repeating_a_secret(
     with pytest.raises(ConfigError, match=hint) as caught:
         main(config)
     assert "hush" not in str(caught.value) and "\n" not in str(caught.value)
+    assert mlflow.search_runs(output_format="list") == []  # nor logged
 
 
 def test_a_test_is_asked_for_by_yes() -> None:

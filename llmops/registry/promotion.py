@@ -42,9 +42,9 @@ class Promotion:
 
 
 def find_holder(seat: Seat, stand: Standing | None = None) -> Registered | None:
-    """The version that holds a seat: by the ledger, or before there is one by the alias."""
+    """The version that holds a seat: by the ledger, or as long as that seated none by the alias, as `commit` takes it."""
     stand = stand or standing(seat)
-    held = stand.attested if stand.entries else stand.alias
+    held = stand.attested or stand.alias
     return get_version(f"models:/{seat.model}/{held}") if held else None
 
 
@@ -102,7 +102,7 @@ def _draft(
     seat: Seat, choice: Choice, challenger: Registered, stand: Standing, policy: Policy, evaluation: str, run: str
 ) -> Entry:
     """The entry as far as it isn't the ledger's to fill in."""
-    held = stand.attested if stand.entries else stand.alias
+    held = stand.attested or stand.alias
     moves = choice.decision.verdict == PROMOTE
     return Entry(
         0, "", seat.name, choice.decision.verdict, held, copy_to(seat, challenger).version if moves else held,

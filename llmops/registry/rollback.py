@@ -30,7 +30,7 @@ def roll_back(seat: Seat, to: str, reason: str, run: str) -> Rollback:
     Its files and all its parts are fetched and compared with the digests that it pins, before anything is written.
 
     Raises:
-        LedgerError: there is no such release in the ledger, or the ledger is broken.
+        LedgerError: there is no such release in the ledger, it has another digest there, or the ledger is broken.
         ArtifactError, WeightsError: a part of it is gone, or isn't what it was.
     """
     repaired = settle(seat)
@@ -59,4 +59,10 @@ def _check_attested(seat: Seat, entries: Sequence[Entry], version: Registered) -
         raise LedgerError(
             f"version {version.version} was never {seat.name} by the ledger, which holds {', '.join(known) or 'none'}. "
             "Promote it, or go back to one of these."
+        )
+    said = next((entry.digest for entry in reversed(entries) if entry.moves and entry.after == version.version), None)
+    if said not in (None, version.digest):  # what held the seat before the ledger stands in it without a digest
+        raise LedgerError(
+            f"{version.uri} has digest {version.digest[:12]}, by the ledger of {seat.name} it was {str(said)[:12]}. It was "
+            "changed since: go back to another version, -P to=<version>."
         )

@@ -4,20 +4,35 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
 from sqlalchemy.exc import DBAPIError
 
 from llmops.errors import LedgerError
 from llmops.registry.identity import who
+from llmops.tracking.run import start_step
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # MLflow's own: minutes
+NEEDS = "EDIT permission on the experiment that the run is in, and READ permission on what the step reads"
 DENIED, UNKNOWN = ("PERMISSION_DENIED",), ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 DOWN = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
 SHOWN = 200  # characters of the store's own words
 PASSWORD = re.compile(r"//[^/@\s]*@")  # in a URI
+
+
+@contextmanager
+def start_registry_step(name: str, config: Any, what: str, needs: str = "") -> Iterator[Run]:
+    """The run of a step as `start_step` starts it; also that the store refuses or loses the run itself is one line.
+
+    Raises:
+        LedgerError: as `store_errors`.
+    """
+    with store_errors(what, needs), start_step(name, config) as run, store_errors(what, needs):
+        yield run
 
 
 @contextmanager

@@ -70,8 +70,10 @@ def hold_gate(kpi: str, margin: float, confidence: float, challenger: Scorecard,
         return Gate(name, _sign(kpi) * (new - old), _worse(margin), None, verdict, text)
     gain = _gain(kpi, challenger, champion, confidence)
     verdict = PROMOTE if gain.low >= -margin else KEEP if gain.high < -margin else INSUFFICIENT
-    says = {PROMOTE: "holds", KEEP: "is worse", INSUFFICIENT: "is not shown to hold"}[verdict]
     more = _missing(verdict, gain, gain.mean + margin, kpi, challenger, champion, confidence)
+    if verdict == PROMOTE and gain.n < FEWEST_QUESTIONS:
+        verdict, more = INSUFFICIENT, {"more": FEWEST_QUESTIONS - gain.n}
+    says = {PROMOTE: "holds", KEEP: "is worse", INSUFFICIENT: "is not shown to hold"}[verdict]
     text = f"{kpi} {says}: gain {show(gain)} over {gain.n} questions, may worsen by {margin:g}" + _advice(more, gain.n)
     return Gate(name, gain.mean, f"{_worse(margin)}, {percent(confidence)}", gain, verdict, text, **more)
 

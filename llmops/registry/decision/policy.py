@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -94,7 +93,13 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-Wins = Annotated[list[Win], BeforeValidator(_listed)]
+def _once(wins: list[Win]) -> list[Win]:
+    if len({win.kpi for win in wins}) < len(wins):
+        raise ValueError("a KPI stands twice among those that must win")
+    return wins
+
+
+Wins = Annotated[list[Win], BeforeValidator(_listed), AfterValidator(_once)]
 
 
 class Limit(Part):
@@ -181,13 +186,6 @@ class Policy(Part):
     @property
     def digest(self) -> str:
         return self._digest
-
-    @field_validator("win", mode="after")
-    @classmethod
-    def _once(cls, wins: list[Win]) -> list[Win]:
-        if len({win.kpi for win in wins}) < len(wins):
-            raise ValueError("a KPI stands twice among those that must win")
-        return wins
 
     @model_validator(mode="after")
     def _named_engine(self) -> "Policy":

@@ -56,9 +56,9 @@ def find_flaws(
 def _is_entry(seat: Seat, number: int, text: str) -> bool:
     try:
         entry = Entry.from_json(text)
+        return (entry.number, entry.seat, entry.to_json()) == (number, seat.name, text)
     except LedgerError:
         return False
-    return (entry.number, entry.seat, entry.to_json()) == (number, seat.name, text)
 
 
 def _next(texts: Mapping[int, str]) -> Iterator[Witness]:

@@ -61,6 +61,19 @@ class Entry:
     def from_json(cls, text: str) -> "Entry":
         """Raises LedgerError if `text` is not an entry."""
         try:
-            return cls(**json.loads(text))
+            entry = cls(**json.loads(text))
         except (TypeError, ValueError) as error:
             raise LedgerError(f"{text[:60]!r} is no entry of a ledger: {error}.") from error
+        if not _has_types(entry):
+            raise LedgerError(f"{text[:60]!r} is no entry of a ledger: a field is of another type.")
+        return entry
+
+
+def _has_types(entry: Entry) -> bool:
+    fields = dict(vars(entry))
+    number, before, after = (fields.pop(name) for name in ("number", "before", "after"))
+    maps = [fields.pop(name) for name in ("parts", "who")]
+    if type(number) is not int or not all(isinstance(one, dict) for one in maps):
+        return False
+    texts = [*fields.values(), before or "", after or "", *(value for one in maps for value in one.values())]
+    return all(isinstance(text, str) for text in texts)
