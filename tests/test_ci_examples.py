@@ -55,10 +55,10 @@ def test_its_steps_and_parameters_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_its_decision_is_a_command_that_the_step_takes(name: str) -> None:
-    ((*_, module, app, named, evaluation, run, exit_code),) = commands(name, "python -m pipelines.")
-    promote = importlib.import_module(module)
-    config = step.parse(promote.PromoteConfig, [app, named, evaluation, run, exit_code])
-    assert (config.app, config.evaluation, config.exit_code) == ("$APP", "$EVALUATION", "yes")
+    ((_, _, module, *words),) = commands(name, "python -m pipelines.")
+    given = [word.replace("$SEAT", "dev") for word in words]
+    config = step.parse(importlib.import_module(module).PromoteConfig, given)
+    assert (config.app, config.alias, config.evaluation, config.exit_code) == ("$APP", "dev", "$EVALUATION", "yes")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -68,7 +68,7 @@ def test_only_a_mistake_or_a_bug_fails_the_job(name: str, code: int, expected: i
     python.write_text(f"#!/bin/sh\nexit {code}\n")
     python.chmod(0o755)
     (script,) = [script for script in scripts(name) if "pipelines.promote" in script]
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "APP": "handbook", "EVALUATION": "r1"}
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "APP": "handbook", "EVALUATION": "r1", "SEAT": "champion"}
     assert subprocess.run(["bash", "-ec", script], env=env, capture_output=True).returncode == expected
 
 
@@ -86,29 +86,33 @@ def test_a_job_without_an_evaluation_fails_before_it_decides(name: str, tmp_path
     assert subprocess.run(["bash", "-ec", script], env=env, cwd=tmp_path, capture_output=True).returncode == 1
 
 
-def test_github_decides_on_the_main_branch_only_and_shows_forks_no_secret() -> None:
+def test_github_decides_about_the_champion_on_the_main_branch_only_and_shows_forks_no_secret() -> None:
     job = yaml.safe_load(FILES["github"].read_text(encoding="utf-8"))
     on = job[True]  # which YAML reads "on" as
     assert set(on) == {"pull_request", "push"} and on["push"] == {"branches": ["main"]}
     conditions = {one["name"]: one.get("if") for one in job["jobs"]["llmops"]["steps"] if "name" in one}
-    assert conditions["promote"] == "github.event_name == 'push'"
+    (promote,) = (one for one in job["jobs"]["llmops"]["steps"] if one.get("name") == "promote")
+    assert promote["env"]["SEAT"] == "${{ github.event_name == 'push' && 'champion' || 'dev' }}"
     assert conditions["comment the scorecard"] == "github.event_name == 'pull_request'"
     assert "head.repo.full_name == github.repository" in job["jobs"]["llmops"]["if"]
 
 
-def test_gitlab_ends_a_merge_request_with_the_comment(tmp_path: Path) -> None:
+def test_gitlab_comments_on_a_merge_request_and_decides_about_dev_there(tmp_path: Path) -> None:
     (comment,) = [script for script in scripts("gitlab") if "curl" in script]
-    (tmp_path / "curl").write_text('#!/bin/sh\necho "$@" > said\n')
-    (tmp_path / "curl").chmod(0o755)
+    (decide,) = [script for script in scripts("gitlab") if "pipelines.promote" in script]
+    for program in ("curl", "python"):
+        (tmp_path / program).write_text(f'#!/bin/sh\necho "$@" > {program}-said\n')
+        (tmp_path / program).chmod(0o755)
     env = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "CI_API_V4_URL": "https://gitlab/api/v4", "CI_PROJECT_ID": "7",
-        "CI_MERGE_REQUEST_IID": "12", "GITLAB_COMMENT_TOKEN": "token",
+        "CI_MERGE_REQUEST_IID": "12", "GITLAB_COMMENT_TOKEN": "token", "APP": "handbook", "EVALUATION": "r1",
     }  # fmt: skip
-    for source, expected in (("push", 9), ("merge_request_event", 0)):
-        script = f"{comment}\nexit 9"
-        done = subprocess.run(["bash", "-ec", script], env={**env, "CI_PIPELINE_SOURCE": source}, cwd=tmp_path)
-        assert done.returncode == expected
-    said = (tmp_path / "said").read_text()
+    for source, seat in (("push", "champion"), ("merge_request_event", "dev")):
+        script = f"{comment}\n{decide}"
+        subprocess.run(["bash", "-ec", script], env={**env, "CI_PIPELINE_SOURCE": source}, cwd=tmp_path, check=True)
+        assert f"--alias {seat} " in (tmp_path / "python-said").read_text()
+        assert (tmp_path / "curl-said").exists() == (seat == "dev")
+    said = (tmp_path / "curl-said").read_text()
     assert "body@scorecard.md https://gitlab/api/v4/projects/7/merge_requests/12/notes" in said
 
 
