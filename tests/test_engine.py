@@ -16,6 +16,7 @@ import psutil
 import pytest
 import vllm_models
 from conftest import ROOT
+from fakes import bot, release
 
 from llmops import digests
 from llmops.errors import ArtifactError, ConfigError, EngineError, LLMOpsError
@@ -23,10 +24,14 @@ from llmops.models.adapter import IDENTITY_FILE
 from llmops.models.weights import resolve_weights
 from llmops.serving.engine import adapters, flags, record, vllm
 from llmops.serving.engine.api import EngineApi, tells_poison
-from llmops.serving.engine.engines import acquire, needs_restart
+from llmops.serving.engine.engines import Engine, acquire, needs_restart
 from llmops.serving.engine.environment import EngineEnvironment, find_environment
 from llmops.serving.engine.flags import EngineSpec, derive_spec
 from llmops.serving.engine.record import Record
+from llmops.serving.rollout.backend import EngineServing, OnVllm
+from llmops.serving.rollout.plan import How
+from llmops.serving.roster import Asked, Identity
+from llmops.types import Query
 
 SPEC = EngineSpec("wheel:small", "d" * 64, "/models/small", "bfloat16", 1024)
 
@@ -340,6 +345,7 @@ def test_engines_are_shared_by_base_dtype_and_device_and_by_nothing_else() -> No
 ])  # fmt: skip
 def test_what_needs_a_restart_is_refused_in_one_line_unless_asked_for(wanted: EngineSpec, reason: str) -> None:
     record.folder().mkdir(parents=True)
+    record.folder().mkdir(parents=True)
     record.write(Record(SPEC, holders=("handbook",)))
     with pytest.raises(EngineError, match=reason) as caught:
         acquire(wanted, "handbook")
@@ -404,3 +410,36 @@ def test_an_engine_that_ends_while_starting_says_why(tmp_path: Path) -> None:
 def test_poison_is_told_from_other_errors() -> None:
     assert tells_poison("answered 400 (Out of range float values are not JSON compliant).")
     assert not tells_poison("answered 400 (the prompt is too long).")
+
+
+# An engine that computes values that are no numbers
+
+
+class Poisoned:
+    """An engine that answers as vLLM does after a bad adapter."""
+
+    identity = {"name": "vllm", "version": "0", "dtype": "float32"}
+
+    def generate(self, requests: Any, progress: Any = None) -> Any:
+        raise EngineError("http://127.0.0.1:1/v1 answered 400 (Out of range float values are not JSON compliant: nan).")
+
+    def stream(self, request: Any) -> Any:
+        yield from self.generate([request])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_engine_whose_answer_shows_poison_is_started_anew_though_its_probes_are_well(
+    monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    record.folder().mkdir(parents=True)
+    record.write(Record(SPEC, holders=("handbook",)))
+    engine = Engine(record.engine_key(SPEC))
+    serving = EngineServing(Identity("handbook", "models:/handbook/1", "d", "1"), bot(release("prompt"), Poisoned()), engine)
+    asked = Asked(Query("How long is leave?"))
+    with pytest.raises(EngineError):
+        list(serving.stream(asked)) if streamed else serving.answer(asked)
+    healed: list[bool] = []
+    monkeypatch.setattr(Engine, "trouble", lambda self: "")
+    monkeypatch.setattr(Engine, "heal", lambda self, anew=False: healed.append(anew))
+    OnVllm("handbook").tend([How(engine.key)])
+    assert engine.is_suspect and healed == [True]

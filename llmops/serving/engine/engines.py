@@ -60,6 +60,14 @@ class Engine:
         """Why it doesn't answer as it should, a line; empty where it does. A busy one takes a while to say."""
         return _trouble(self.record)
 
+    def suspect(self) -> None:
+        """Note that it was seen to compute values that are no numbers, for whoever tends it."""
+        record.path(self.key, "suspect").touch()
+
+    @property
+    def is_suspect(self) -> bool:
+        return record.path(self.key, "suspect").exists()
+
     def heal(self, anew: bool = False) -> bool:
         """Start it anew, with its adapters, where it doesn't answer as it should; return whether that was so.
 
@@ -74,6 +82,7 @@ class Engine:
         with record.lock(self.key):
             if anew and self.record.started == before:  # nobody else did meanwhile
                 _load_missing(_start(self.record, START_S))
+                record.path(self.key, "suspect").unlink(missing_ok=True)
             return _ensure(self.record).started != before
 
     def load(self, holder: str, uri: str, digest: str, folder: Path, probes: Sequence[Probe] = ()) -> str:

@@ -4,24 +4,26 @@ The reconciler prepares a release and says in the plan how workers load it; when
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from llmops.chains.release import Release
-from llmops.errors import ArtifactError, DeploymentError
+from llmops.errors import ArtifactError, DeploymentError, EngineError
 from llmops.finetuning.certificate import Probe
 from llmops.models.engine import Engine
 from llmops.models.http.engine import HttpEngine
 from llmops.planning.serving import max_lora_rank
 from llmops.serving import state
 from llmops.serving.engine import engines
+from llmops.serving.engine.api import tells_poison
 from llmops.serving.engine.environment import find_environment
 from llmops.serving.engine.flags import derive_spec
 from llmops.serving.options import Options
 from llmops.serving.rollout.plan import How
 from llmops.serving.rollout.probe import probe, read_golden
-from llmops.serving.roster import AgentServing, AnswererServing, Identity, Serving, load_serving
+from llmops.serving.roster import AgentServing, AnswererServing, Asked, Identity, Reply, Serving, load_serving
 from llmops.tracking import agent
 from llmops.tracking.flavor import fetch_folder, read_certificate
 from llmops.tracking.loading import find_weights, load_answerer
@@ -29,6 +31,7 @@ from llmops.tracking.releases import read_release
 from llmops.tracking.sources import source_digest
 from llmops.tracking.versions import get_version
 from llmops.tracking.worker import Worker
+from llmops.types import Spans, no_spans
 
 URL = "url"  # an engine of this key is the server that the deployment names
 
@@ -123,7 +126,10 @@ class OnVllm(InProcess):
         told = []
         for engine in _engines(hows):
             before = self._restarts.get(engine.key, engine.record.restarts)
-            if trouble := engine.trouble():
+            if engine.is_suspect:  # what got into its memory can lie in a part of it that no probe reads
+                trouble = "It computed values that are no numbers."
+                engine.heal(anew=True)
+            elif trouble := engine.trouble():
                 engine.heal()
             found = engine.record
             self._restarts[engine.key] = found.restarts
@@ -157,6 +163,30 @@ def load_planned(name: str, uri: str, how: How) -> Serving:
     return serving
 
 
+@dataclass(frozen=True)
+class EngineServing(AnswererServing):
+    """On an engine of ours, which is noted down for what its answers show of it."""
+
+    engine: engines.Engine
+
+    def answer(self, asked: Asked, spans: Spans = no_spans) -> Reply:
+        with self._watched():
+            return super().answer(asked, spans)
+
+    def stream(self, asked: Asked, spans: Spans = no_spans) -> Generator[str, None, Reply]:
+        with self._watched():
+            return (yield from super().stream(asked, spans))
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineError as error:
+            if tells_poison(str(error)):
+                self.engine.suspect()
+            raise
+
+
 def let_go(serving: Serving) -> None:
     """Free what a release has for itself, once its last request has ended."""
     if isinstance(serving, AgentServing) and isinstance(serving.agent, Worker):
@@ -165,9 +195,11 @@ def let_go(serving: Serving) -> None:
 
 def _load_on_engine(name: str, uri: str, how: How) -> Serving:
     version, release = get_version(uri), read_release(uri)
-    engine = _server(name, release.generator.base) if how.engine == URL else engines.Engine(how.engine).answering()
     identity = Identity(name, version.uri, version.digest, version.version, version.model_id, how.adapter)
-    return AnswererServing(identity, load_answerer(release, engine, how.adapter or None))
+    if how.engine == URL:
+        return AnswererServing(identity, load_answerer(release, _server(name, release.generator.base), how.adapter or None))
+    engine = engines.Engine(how.engine)
+    return EngineServing(identity, load_answerer(release, engine.answering(), how.adapter or None), engine)
 
 
 def _server(name: str, base: str) -> Engine:
