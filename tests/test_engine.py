@@ -345,7 +345,6 @@ def test_engines_are_shared_by_base_dtype_and_device_and_by_nothing_else() -> No
 ])  # fmt: skip
 def test_what_needs_a_restart_is_refused_in_one_line_unless_asked_for(wanted: EngineSpec, reason: str) -> None:
     record.folder().mkdir(parents=True)
-    record.folder().mkdir(parents=True)
     record.write(Record(SPEC, holders=("handbook",)))
     with pytest.raises(EngineError, match=reason) as caught:
         acquire(wanted, "handbook")
