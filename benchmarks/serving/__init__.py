@@ -1,0 +1,1 @@
+"""What does a gateway on vLLM answer in a second, what does it add, and does a rollout lose a request?"""
