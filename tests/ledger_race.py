@@ -1,9 +1,11 @@
 """Processes that decide about one seat at once: `python -m tests.ledger_race sqlite:////tmp/race/mlflow.db 100`."""
 
 import multiprocessing
+import os
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -62,8 +64,11 @@ def race(tracking_uri: str, rounds: int, processes: int = 10, fresh: bool = Fals
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["llmops.registry.ledger.writing", *STORES])  # seconds to import, so once for all
     barrier, results = context.Barrier(processes), context.Queue()
+    signed_in = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_TRACKING_")}
     racers = [
-        context.Process(target=_racer, args=(tracking_uri, model, number, rounds, processes, fresh, barrier, results))
+        context.Process(
+            target=_racer, args=(signed_in, tracking_uri, model, number, rounds, processes, fresh, barrier, results)
+        )
         for number in range(processes)
     ]
     for racer in racers:
@@ -87,8 +92,10 @@ def _seat(model: str, index: int, fresh: bool) -> Seat:
 
 
 def _racer(
-    uri: str, model: str, number: int, rounds: int, processes: int, fresh: bool, barrier: Barrier, results: Any
+    signed_in: Mapping[str, str], uri: str, model: str, number: int, rounds: int, processes: int, fresh: bool,
+    barrier: Barrier, results: Any,
 ) -> None:  # fmt: skip
+    os.environ.update(signed_in)  # the server that forks may be older
     mlflow.set_tracking_uri(uri)
     mlflow.MlflowClient().get_registered_model(model)
     barrier.wait(PATIENCE_S)

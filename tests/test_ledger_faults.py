@@ -66,7 +66,7 @@ seat = Seat("handbook")
 mlflow.set_tracking_uri("sqlite:///" + shutil.copy(base, f"{base}-0"))
 standing(seat)  # imports all that is needed; a fork for each then takes no seconds
 WRITES = [
-    "create_experiment", "create_run", "set_terminated", "create_registered_model", "log_param",
+    "create_experiment", "create_run", "update_run", "create_registered_model", "log_param",
     "set_registered_model_alias", "set_model_version_tag", "set_registered_model_tag",
 ]
 for attempt in range(1, 30):
