@@ -60,6 +60,7 @@ def main(config: PromoteConfig) -> Promotion:
         policy_path = step.existing_file(config.policy or environment.policy or "policies/default.yaml", "policy file")
         policy = read_policy(policy_path)
         evidence = _evidence(config)
+        mlflow.MlflowClient().log_inputs(run.info.run_id, evidence.inputs.dataset_inputs)
         evaluated = _with_holder(seat, evidence, evaluations.read_evaluation(evidence))
         candidate = _from_source(config, evaluated) or config.candidate
         mlflow.log_artifact(str(policy_path))

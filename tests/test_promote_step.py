@@ -112,6 +112,7 @@ def test_a_release_that_beats_the_baselines_is_promoted_and_the_ledger_says_on_w
     assert {"base", "prompt", "guards"} <= entry.parts.keys() and entry.policy and entry.who["user"]
     run = mlflow.get_run(entry.run)
     assert (run.info.status, run.data.tags["llmops.decision"]) == ("FINISHED", "promote")
+    assert [one.dataset.name for one in run.inputs.dataset_inputs] == [freeze_questions("handbook", QUESTIONS).name]
     said = capsys.readouterr().out
     assert "promote: prompt (models:/handbook/1)" in said and "ledger of handbook@champion: entry 1" in said
     report = mlflow.artifacts.load_text(f"runs:/{entry.run}/decision.md")

@@ -134,14 +134,29 @@ def test_a_slope_is_an_hours_and_leaves_out_the_time_of_warming_up() -> None:
     assert slope(Series(seconds[:2], [1.0, 2.0])) is None and slope(Series()) is None
 
 
-def test_memory_and_files_of_processes_are_seen(tmp_path: Path) -> None:
-    watch, ourselves = Watch(), psutil.Process()
-    watch.look({"we": ourselves})
-    with (tmp_path / "file").open("w"):
-        kept = bytearray(os.urandom(1 << 20)) * 40
-        watch.look({"we": ourselves, "gone": _ended()})
+GROWING = """
+import os
+print("small", flush=True)
+input()
+kept, file = os.urandom(40 << 20), open(os.devnull)
+print("large", flush=True)
+input()
+"""
+
+
+def test_memory_and_files_of_processes_are_seen() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", GROWING], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin and process.stdout
+        watch, grows = Watch(), psutil.Process(process.pid)
+        process.stdout.readline()
+        watch.look({"grows": grows})
+        print("grow", file=process.stdin, flush=True)
+        process.stdout.readline()
+        watch.look({"grows": grows, "gone": _ended()})
+        process.kill()
     (told,) = watch.told().values()
-    assert told["memory_mb"]["last"] > told["memory_mb"]["first"] + 30 and len(kept)
+    assert told["memory_mb"]["last"] > told["memory_mb"]["first"] + 30
     assert told["handles"]["last"] == told["handles"]["first"] + 1
     assert [len(series.values) for series in watch.total] == [2, 2]
 
