@@ -1,19 +1,24 @@
 """A small application in the store: indexes of a few pages, an adapter, releases of both, scorecards and decisions."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from conftest import HANDBOOK, use_store
 from fakes import GENERATOR, Parrot, bot, release, retriever
 from test_retrieval import Workshop, write
 
 from llmops import digests
-from llmops.chains.parts import Retrieval
+from llmops.chains.parts import Generator, Retrieval
+from llmops.chains.prompt import read_prompt
 from llmops.chains.release import Release
 from llmops.evaluation.scorecard import score
+from llmops.models.weights import resolve_weights
 from llmops.registry.ledger.entry import Entry
 from llmops.registry.ledger.standing import standing
 from llmops.registry.ledger.writing import commit
@@ -22,7 +27,9 @@ from llmops.retrieval.manifest import index_digest
 from llmops.retrieval.search import Search
 from llmops.tracking import evaluations
 from llmops.tracking.flavor import log_folder
+from llmops.tracking.golden import record
 from llmops.tracking.inputs import log_source
+from llmops.tracking.loading import load_answerer
 from llmops.tracking.prompts import register_template
 from llmops.tracking.question_sets import freeze_questions
 from llmops.tracking.releases import log_release
@@ -104,3 +111,26 @@ def decide(version: Registered, decision: str = "promote", evaluation: str = "",
         f"run {len(before.entries)}", {"user": "alice"}, f"2026-11-26T14:0{len(before.entries)}:00+00:00", "",
     )  # fmt: skip
     return commit(seat, draft, len(before.entries))
+
+
+def three_releases(folder: Path, empty_store: Path, base: Path, asked: Sequence[str] = ()) -> Path:
+    """A store in `folder` with three versions of `handbook`, which answer with 4, 5 and 6 tokens; to be copied.
+
+    What they say to the questions `asked` is stored with them.
+    """
+    path = Path(shutil.copy(empty_store, folder / "mlflow.db"))
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
+    mlflow.set_experiment("test")
+    template, digest = read_prompt(HANDBOOK / "prompt.txt").template, resolve_weights(str(base)).digest
+    prompt = register_template("handbook-prompt", template)
+    for tokens in (4, 5, 6):
+        made = Release("handbook", "prompt", prompt, template, Generator(str(base), digest, "float32", tokens))
+        with mlflow.start_run():
+            log_release(made, record(load_answerer(made), asked) if asked else ())
+    return path
+
+
+def use_copy(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a copy of a store, in `folder`, here and in processes started, until the test ends."""
+    use_store(f"sqlite:///{shutil.copy(store, folder / 'mlflow.db')}", "test", monkeypatch)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fakes import EchoEngine, Parrot, bot, release
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -84,3 +85,28 @@ class SlowEngine(EchoEngine):
             return super().generate([request])[0]
         finally:
             self.closed.set()
+
+
+class Load:
+    """Asks all the time, with a new connection each time; `failed` says what else came than an answer."""
+
+    def __init__(self, url: str, pause_s: float = 0.01) -> None:
+        self._url, self._pause_s, self._ended = url, pause_s, threading.Event()
+        self.answered, self.failed = 0, list[str]()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._ended.wait(self._pause_s):
+            try:
+                httpx.get(self._url, timeout=60, trust_env=False).raise_for_status()
+                self.answered += 1
+            except httpx.HTTPError as error:
+                self.failed.append(repr(error))

@@ -1,31 +1,22 @@
 """Deployments as a user has them: small real releases, real processes, aliases moved by decisions."""
 
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import mlflow
 import pytest
-from applications import decide
-from conftest import HANDBOOK
+from applications import decide, three_releases, use_copy
+from gateways import Load
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 
-from llmops.chains.parts import Generator
-from llmops.chains.prompt import read_prompt
-from llmops.chains.release import Release
-from llmops.models.weights import resolve_weights
 from llmops.serving import deployments, process, state, supervisor
 from llmops.serving.keys import create_key
-from llmops.tracking.prompts import register_template
-from llmops.tracking.releases import log_release
 from llmops.tracking.versions import get_version
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,17 +26,8 @@ QUESTION = [{"question": "How long is leave?"}]
 
 @pytest.fixture(scope="module")
 def registered(empty_store: Path, tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two versions of `handbook`, of which the ledger attests both and the first is the champion."""
-    folder = tmp_path_factory.mktemp("registered")
-    path = Path(shutil.copy(empty_store, folder / "mlflow.db"))
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
-    mlflow.set_experiment("test")
-    template, digest = read_prompt(HANDBOOK / "prompt.txt").template, resolve_weights(str(tiny_lm)).digest
-    prompt = register_template("handbook-prompt", template)
-    for tokens in (4, 5):
-        with mlflow.start_run():
-            log_release(Release("handbook", "prompt", prompt, template, Generator(str(tiny_lm), digest, "float32", tokens)))
+    """Three versions of `handbook`, the first of which is the champion by the ledger."""
+    path = three_releases(tmp_path_factory.mktemp("registered"), empty_store, tiny_lm)
     decide(get_version(ONE))
     return path
 
@@ -53,10 +35,7 @@ def registered(empty_store: Path, tiny_lm: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def client(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The target as users get it, in a store of its own; all that was deployed is ended after the test."""
-    uri = f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}"
-    mlflow.set_tracking_uri(uri)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.set_experiment("test").experiment_id)
+    use_copy(registered, tmp_path, monkeypatch)
     monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
     yield get_deploy_client("llmops")
     for deployment in state.read_all():
@@ -122,31 +101,6 @@ def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.Capt
         httpx.get(f"{url}/health")
 
 
-class Asking:
-    """Asks whether it is ready all the time, a connection each; `failed` says what else came."""
-
-    def __init__(self, url: str) -> None:
-        self._url, self._ended = url, threading.Event()
-        self.answered, self.failed = 0, list[str]()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> "Asking":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._ended.wait(0.02):
-            try:
-                httpx.get(f"{self._url}/ready", timeout=60, trust_env=False).raise_for_status()
-                self.answered += 1
-            except httpx.HTTPError as error:
-                self.failed.append(repr(error))
-
-
 def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     client.create_deployment("handbook", ONE, config={"request_timeout_s": "20"})
     before = supervisor.find_processes("handbook")
@@ -158,7 +112,7 @@ def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     with pytest.raises(MlflowException, match="models:/handbook/2 is not served: .*not attested by the ledger"):
         client.update_deployment("handbook", TWO)
     assert client.get_deployment("handbook")["model_uri"] == ONE and supervisor.find_processes("handbook") == before
-    with Asking(client.get_deployment("handbook")["url"]) as asking:
+    with Load(client.get_deployment("handbook")["url"] + "/ready") as asking:
         client.update_deployment("handbook", TWO, config={"allow_unattested": "true", "max_in_flight": "3"})
     assert asking.answered and not asking.failed
     shown = client.get_deployment("handbook")

@@ -1,7 +1,6 @@
 """Steps `promote`, `rollback` and `ledger`: decisions about real releases, on constructed answers."""
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,24 +9,21 @@ from typing import Any
 
 import mlflow
 import pytest
+from applications import three_releases, use_copy
 from conftest import HANDBOOK, ROOT
 from ledger_race import draft
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT
 
-from llmops.chains.parts import ChainPrompt, Examples, Generator
-from llmops.chains.prompt import read_prompt
-from llmops.chains.release import Release
+from llmops.chains.parts import ChainPrompt, Examples
 from llmops.errors import ArtifactError, ConfigError, LedgerError, LLMOpsError
 from llmops.evaluation.scorecard import Scorecard, score, score_abstainer
-from llmops.models.weights import resolve_weights
 from llmops.registry.ledger.standing import standing
 from llmops.registry.ledger.writing import commit
 from llmops.registry.parts import check_parts, part_digests
 from llmops.registry.seat import Seat
 from llmops.tracking import evaluations
-from llmops.tracking.prompts import register_template
 from llmops.tracking.question_sets import freeze_questions
-from llmops.tracking.releases import log_release, read_release
+from llmops.tracking.releases import read_release
 from llmops.tracking.run import STEP_TAG
 from llmops.tracking.versions import get_version
 from llmops.types import Answer, Question
@@ -47,28 +43,14 @@ CHAMPION = Seat("handbook")
 
 @pytest.fixture(scope="module")
 def registered(empty_store: Path, tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three versions of `handbook` that differ in how long they answer; to be copied."""
-    folder = tmp_path_factory.mktemp("registered")
-    path = Path(shutil.copy(empty_store, folder / "mlflow.db"))
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
-    mlflow.set_experiment("test")
-    template, digest = read_prompt(HANDBOOK / "prompt.txt").template, resolve_weights(str(tiny_lm)).digest
-    prompt = register_template("handbook-prompt", template)
-    for tokens in (4, 5, 6):
-        generator = Generator(str(tiny_lm), digest, "float32", tokens)
-        with mlflow.start_run():
-            log_release(Release("handbook", "prompt", prompt, template, generator))
-    return path
+    """The three versions of `handbook`."""
+    return three_releases(tmp_path_factory.mktemp("registered"), empty_store, tiny_lm)
 
 
 @pytest.fixture
 def releases(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URIs of the three versions, in a store of its own for one test."""
-    uri = f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}"
-    mlflow.set_tracking_uri(uri)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.set_experiment("test").experiment_id)
+    use_copy(registered, tmp_path, monkeypatch)
     return [f"models:/handbook/{version}" for version in (1, 2, 3)]
 
 

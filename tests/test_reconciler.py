@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,15 +18,11 @@ from typing import Any
 import httpx
 import mlflow
 import pytest
-from applications import decide
-from conftest import HANDBOOK
+from applications import decide, three_releases, use_copy
 from gateways import CHAT, body, served, wait_for
 
-from llmops.chains.parts import Generator
-from llmops.chains.prompt import read_prompt
 from llmops.chains.release import Release
 from llmops.errors import DeploymentError, EngineError
-from llmops.models.weights import resolve_weights
 from llmops.serving import state
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
@@ -41,10 +36,6 @@ from llmops.serving.rollout.reconciler import Reconciler
 from llmops.serving.rollout.report import read_reports
 from llmops.serving.roster import Asked, Reply, Serving
 from llmops.serving.state import Deployment
-from llmops.tracking.golden import record
-from llmops.tracking.loading import load_answerer
-from llmops.tracking.prompts import register_template
-from llmops.tracking.releases import log_release
 from llmops.tracking.versions import get_version
 from llmops.types import Query
 
@@ -56,28 +47,14 @@ ONE, TWO, THREE = (f"models:/handbook/{number}" for number in (1, 2, 3))
 
 @pytest.fixture(scope="module")
 def registered(empty_store: Path, tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three versions of `handbook`, which answer with 4, 5 and 6 tokens; to be copied."""
-    folder = tmp_path_factory.mktemp("registered")
-    path = Path(shutil.copy(empty_store, folder / "mlflow.db"))
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
-    mlflow.set_experiment("test")
-    template, digest = read_prompt(HANDBOOK / "prompt.txt").template, resolve_weights(str(tiny_lm)).digest
-    prompt = register_template("handbook-prompt", template)
-    for tokens in (4, 5, 6):
-        made = Release("handbook", "prompt", prompt, template, Generator(str(tiny_lm), digest, "float32", tokens))
-        with mlflow.start_run():
-            log_release(made, record(load_answerer(made), [QUESTION]))
-    return path
+    """Three versions of `handbook`, with what they answer stored."""
+    return three_releases(tmp_path_factory.mktemp("registered"), empty_store, tiny_lm, [QUESTION])
 
 
 @pytest.fixture
 def folder(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a deployment of handbook@champion, in a store of its own."""
-    uri = f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}"
-    mlflow.set_tracking_uri(uri)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.set_experiment("test").experiment_id)
+    use_copy(registered, tmp_path, monkeypatch)
     monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
     deploy()
     return state.deployment_folder("handbook")

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from gateways import Load
 
 from llmops.serving import process, state, supervisor
 from llmops.serving.options import Options
@@ -72,31 +73,6 @@ def ask(deployment: Deployment, path: str = "/") -> dict[str, Any]:
     return answer
 
 
-class Load:
-    """Asks all the time, a connection each; `failed` says what went wrong."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment, self._ended = deployment, threading.Event()
-        self.answered, self.failed = 0, list[str]()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._ended.wait(0.005):
-            try:
-                ask(self._deployment)
-                self.answered += 1
-            except httpx.HTTPError as error:
-                self.failed.append(repr(error))
-
-
 def test_it_is_small() -> None:
     code = "import llmops.serving.supervisor, sys; print(sorted({'torch', 'mlflow', 'numpy', 'fastapi'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
@@ -104,7 +80,7 @@ def test_it_is_small() -> None:
 
 def test_a_killed_worker_or_reconciler_is_started_again_and_no_other_request_is_lost(deployment: Deployment) -> None:
     before = pids()
-    with Load(deployment) as load:
+    with Load(deployment.url) as load:
         for slot in ("worker-1", "reconciler"):
             kill(supervisor.find_processes(NAME)[slot])
         wait(lambda: len(pids()) == 4 and has_reported())
@@ -124,7 +100,7 @@ def test_callers_wait_in_the_socket_while_no_worker_runs(deployment: Deployment)
 def test_the_workers_of_a_killed_supervisor_go_on_and_start_another(deployment: Deployment) -> None:
     before, first = pids(), supervisor.find_supervisor(NAME)
     assert first is not None
-    with Load(deployment) as load:
+    with Load(deployment.url) as load:
         kill(first)
         wait(lambda: supervisor.find_supervisor(NAME) is not None)
         second = supervisor.find_supervisor(NAME)
@@ -145,7 +121,7 @@ def test_the_reconciler_starts_a_supervisor_where_all_others_were_killed(deploym
 
 def test_other_options_come_with_workers_that_answer_before_the_old_ones_end(deployment: Deployment) -> None:
     before = pids()
-    with Load(deployment) as load:
+    with Load(deployment.url) as load:
         state.write(replace(deployment, options=replace(deployment.options, trace_rate=0.25)))
         wait(is_applied)
         wait(lambda: len(supervisor.find_processes(NAME)) == 4)
