@@ -406,6 +406,8 @@ def test_an_old_release_is_evaluated_with_its_own_code_too(old: str, tiny_lm: Pa
     then = load_answerer(make(tiny_lm)).answer([QUESTION.upper()])[0]
     told: list[tuple[str, int, int]] = []
     answers = load_registered(old, read_release(old)).answer([QUESTION, QUESTION], lambda *report: told.append(report))
+    near: Any = pytest.approx(then.confidence, abs=1e-5)  # a batch of two adds in another order
+    then = replace(then, confidence=near)
     assert answers == [then, then] and told[-1] == ("answering", 2, 2)
 
 
