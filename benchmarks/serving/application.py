@@ -25,10 +25,13 @@ from llmops.registry.ledger.writing import commit
 from llmops.registry.parts import part_digests
 from llmops.registry.promotion import now
 from llmops.registry.seat import Seat
+from llmops.retrieval.search import Search
 from llmops.tracking.flavor import log_folder
 from llmops.tracking.prompts import register_template
 from llmops.tracking.releases import log_release, read_release
-from llmops.tracking.versions import Registered
+from llmops.tracking.versions import Registered, get_version
+from pipelines import index
+from pipelines.index import IndexConfig
 
 APP = "benchmark"
 SEAT = Seat(APP)
@@ -71,9 +74,10 @@ class Application:
             )
         return self._log("adapter", 0, replace(self._generator(), adapter=made.uri, adapter_digest=made.digest))
 
-    def retrieving(self, retrieval: Retrieval) -> Registered:
-        """One that retrieves."""
-        return self._log("rag", 0, self._generator(), retrieval)
+    def retrieving(self) -> Registered:
+        """One that retrieves from the sample handbook, by the index that the step `index` makes."""
+        uri = index.main(IndexConfig(app=APP, documents=str(HANDBOOK / "documents"), backend="torch-fp32"))
+        return self._log("rag", 0, self._generator(), Retrieval(uri, get_version(uri).digest, Search()))
 
     def make_adapter(self, folder: Path, seed: int) -> Path:
         """A LoRA on all the base's attention, as the step `finetune` saves it, of random weights."""

@@ -8,24 +8,20 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from benchmarks.serving.application import APP, HANDBOOK, Application, chat, promote, questions
+from benchmarks.serving.application import Application, chat, promote, questions
 from benchmarks.serving.load import Ask
 from benchmarks.serving.overhead import on_stub, stub_server, take_turns
 from benchmarks.serving.place import deployed, workplace
 from benchmarks.serving.throughput import Recording, prompts
 from llmops.chains.answerer import Answerer
-from llmops.chains.parts import Retrieval
 from llmops.models.http.wire import request_body
 from llmops.retrieval.embedder import EmbedderIdentity, Vectors
-from llmops.retrieval.search import Search
 from llmops.serving.engine import engines
 from llmops.serving.engine.environment import find_environment
 from llmops.serving.engine.flags import derive_spec
 from llmops.tracking.loading import load_answerer, load_retriever
 from llmops.tracking.releases import read_release
-from llmops.tracking.versions import Registered, get_version
-from pipelines import index
-from pipelines.index import IndexConfig
+from llmops.tracking.versions import Registered
 
 _WARM = 5
 
@@ -34,7 +30,7 @@ def measure(base: str, requests: int, ms: float, reads: int) -> dict[str, Any]:
     """Milliseconds, medians over questions about the sample handbook; `reads` prompts of each kind are read by vLLM."""
     with workplace() as place, ExitStack() as stack:
         application = Application.on(base, 24)
-        plain, rag = application.prompted(), application.retrieving(_make_index())
+        plain, rag = application.prompted(), application.retrieving()
         for version in (plain, rag):
             promote(version)
         asked = _answerable(rag, questions(requests + _WARM))
@@ -48,11 +44,6 @@ def measure(base: str, requests: int, ms: float, reads: int) -> dict[str, Any]:
         found |= {"rag_added_ms": took["rag"]["p50"] - took["plain"]["p50"], "rag_details_ms": took}
         stack.close()  # what the stub and the gateways take would be taken from vLLM
         return found | _reading(application, plain, rag, asked[: reads + _WARM])
-
-
-def _make_index() -> Retrieval:
-    uri = index.main(IndexConfig(app=APP, documents=str(HANDBOOK / "documents"), backend="torch-fp32"))
-    return Retrieval(uri, get_version(uri).digest, Search())
 
 
 def _answerable(version: Registered, asked: Sequence[str]) -> list[str]:

@@ -65,10 +65,10 @@ def check_engine(engine: str) -> str:
 
 
 def make_releases(base: str, tokens: int, place: Path) -> list[Registered]:
-    """Three: the base with a prompt, with another, and with an adapter."""
+    """Four: the base with a prompt, with another, with an adapter, and with an index."""
     application = Application.on(base, tokens)
     adapter = application.make_adapter(place / "adapter", 1)
-    return [application.prompted(0), application.prompted(1), application.adapted(adapter)]
+    return [application.prompted(0), application.prompted(1), application.adapted(adapter), application.retrieving()]
 
 
 async def _measure(
