@@ -514,6 +514,25 @@ def test_an_adapter_loaded_twice_is_one(adapted: tuple[TransformersEngine, str, 
     assert engine.load_adapter(adapters[0]) == one == adapter_digest(adapters[0])
 
 
+def test_an_adapter_that_nobody_names_any_more_is_freed_and_the_others_answer_as_before(
+    weights: Weights, adapters: tuple[Path, Path]
+) -> None:
+    engine = TransformersEngine(weights, "float32")
+    base = engine.generate([ask("Leave?")])
+    one, two = (engine.load_adapter(folder) for folder in adapters)
+    said = [engine.generate([ask("Leave?", name)]) for name in (one, two)]
+    plain = sum(1 for name, _ in engine._model.named_parameters() if "lora_" not in name)
+    del one
+    assert engine.generate([ask("Leave?", two)]) == said[1]
+    assert {name.split(".")[-2] for name, _ in engine._model.named_parameters() if "lora_" in name} == {two}
+    del two
+    assert engine.generate([ask("Leave?")]) == base
+    assert [name for name, _ in engine._model.named_parameters() if "lora_" in name] == []
+    assert sum(1 for _ in engine._model.parameters()) == plain
+    again = engine.load_adapter(adapters[0])
+    assert engine.generate([ask("Leave?", again)]) == said[0] != base == engine.generate([ask("Leave?")])
+
+
 def test_an_engine_refuses_an_adapter_of_another_base(
     engine: TransformersEngine, adapters: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -4,11 +4,12 @@ import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
-from llmops.errors import EngineError
+from llmops.errors import WindowError
 from llmops.models import attention
 from llmops.models.adapter import adapter_digest, read_identity
 from llmops.models.decoding import Choice, TextPieces, TokenQueue
@@ -16,6 +17,10 @@ from llmops.models.engine import resolve_dtype
 from llmops.models.tokenizer import ModelTokenizer, base_identity, stop_tokens
 from llmops.models.weights import Weights
 from llmops.types import Completion, GenerationRequest, Progress
+
+
+class AdapterName(str):
+    """The name of a loaded adapter, which stays loaded for as long as somebody holds this."""
 
 
 class TransformersEngine:
@@ -38,7 +43,8 @@ class TransformersEngine:
             self._model.to("cuda")
         self._base = base_identity(weights, self.tokenizer.wrapped)
         self._stop = stop_tokens(self.tokenizer.wrapped, self._model.generation_config)
-        self._adapters: set[str] = set()
+        self._adapters: WeakValueDictionary[str, AdapterName] = WeakValueDictionary()
+        self._loaded: set[str] = set()  # in the model, some of which nobody may name any more
         self._busy = threading.Lock()  # which adapter is at work is a state of the model
 
     @property
@@ -50,32 +56,48 @@ class TransformersEngine:
     def load_adapter(self, folder: Path) -> str:
         """Load an adapter beside those already there; return the name to put into requests, its digest.
 
+        It is freed before the next call once nobody holds the name, nor an equal one that was returned here.
+
         Raises:
             ArtifactError: it belongs to another base.
         """
-        name = adapter_digest(folder)
-        with self._busy:
-            if name not in self._adapters:
-                from peft import PeftModel  # 4 s to import
+        digest = adapter_digest(folder)
+        with self._ready():
+            if (known := self._adapters.get(digest)) is not None:
+                return known
+            from peft import PeftModel  # 4 s to import
 
-                read_identity(folder).check(self._base)
-                if self._adapters:
-                    self._model.load_adapter(str(folder), adapter_name=name)
-                else:
-                    self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name).eval()
-                self._adapters.add(name)
+            read_identity(folder).check(self._base)
+            if self._loaded:
+                self._model.load_adapter(str(folder), adapter_name=digest)
+            else:
+                self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=digest).eval()
+            self._loaded.add(digest)
+            self._adapters[digest] = name = AdapterName(digest)
         return name
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        """The model, for one call at a time, with the adapters that are in use."""
+        with self._busy:
+            for unused in self._loaded.difference(self._adapters):
+                if len(self._loaded) > 1:
+                    self._model.delete_adapter(unused)
+                else:
+                    self._model = self._model.unload()
+                self._loaded.remove(unused)
+            yield
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Completion]:
         """Answer requests in batches of up to `batch_size`, those of like length together.
 
         Raises:
-            EngineError: a prompt and its answer don't fit the model's window. A prompt is never cut.
+            WindowError: a prompt and its answer don't fit the model's window. A prompt is never cut.
         """
         completions: list[Completion | None] = [None] * len(requests)
         done = 0
         for batch, prompts in self._batches(requests):
-            with self._busy:
+            with self._ready():
                 answers = self._generate_batch(prompts, [requests[i] for i in batch])
             for i, completion in zip(batch, answers, strict=True):
                 completions[i] = completion
@@ -88,7 +110,7 @@ class TransformersEngine:
         """Yield an answer's text as it comes, and return the whole; decoding stops when nobody listens any more.
 
         Raises:
-            EngineError: the prompt and its answer don't fit the model's window.
+            WindowError: the prompt and its answer don't fit the model's window.
         """
         prompt, queue, pieces = self._encode(request), TokenQueue(), TextPieces(self.tokenizer.wrapped)
         with ThreadPoolExecutor(1, "stream") as thread:
@@ -106,7 +128,7 @@ class TransformersEngine:
 
     def _stream(self, prompt: list[int], request: GenerationRequest, queue: TokenQueue) -> Completion:
         try:
-            with self._busy:
+            with self._ready():
                 return self._generate_batch([prompt], [request], queue)[0]
         finally:
             queue.tokens.put(None)
@@ -120,7 +142,7 @@ class TransformersEngine:
         for batch, prompts in self._batches(requests):
             ids, mask, shared = self._padded([[*prompt, *said] for prompt in prompts], keep=len(said) + 1)
             positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
-            with self._busy, torch.inference_mode(), self._adapter(requests[batch[0]].adapter):
+            with self._ready(), torch.inference_mode(), self._adapter(requests[batch[0]].adapter):
                 logits = self._model(
                     input_ids=ids[:, shared:], attention_mask=mask, position_ids=positions, logits_to_keep=len(said) + 1,
                     past_key_values=self._prefix(ids[:1, :shared], len(batch)),
@@ -133,7 +155,7 @@ class TransformersEngine:
     def _encode(self, request: GenerationRequest) -> list[int]:
         prompt, window = self.tokenizer.encode(request.messages), self.tokenizer.window
         if len(prompt) + request.max_new_tokens > window:
-            raise EngineError(
+            raise WindowError(
                 f"a prompt of {len(prompt)} tokens and an answer of up to {request.max_new_tokens} don't fit the model's "
                 f"window of {window}. Show fewer passages or examples, or take a model with a longer one."
             )
@@ -202,9 +224,9 @@ class TransformersEngine:
 
     def _adapter(self, name: str | None) -> Any:
         if name is not None:
-            self._model.set_adapter(name)
+            self._model.set_adapter(str(name))  # it keeps what it is given
             return nullcontext()
-        return self._model.disable_adapter() if self._adapters else nullcontext()
+        return self._model.disable_adapter() if self._loaded else nullcontext()
 
 
 def _group(request: GenerationRequest) -> tuple[str, int]:
