@@ -1,5 +1,6 @@
 """The step `index` on real MiniLM: what its run shows, what is registered, and what happens when it is killed."""
 
+import gc
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,17 @@ def test_a_process_that_turns_to_another_registry_finds_that_ones_index(
     (documents / "cars.md").unlink()
     assert build(documents) == uri
     assert load_index(uri).doc_ids == {"leave.md"}
+
+
+def test_a_process_that_sees_many_indexes_keeps_those_in_use_and_the_last_few(store: str, documents: Path) -> None:
+    used = load_index(build(documents))
+    seen = []
+    for number in range(6):
+        (documents / "cars.md").write_text(f"# Cars\n\nCompany car number {number} is electric.\n")
+        seen.append(weakref.ref(load_index(build(documents))))
+    gc.collect()
+    assert [one() is None for one in seen] == [True, True, False, False, False, False]
+    assert used.doc_ids == {"cars.md", "leave.md"}
 
 
 def test_an_index_opens_as_a_retriever_without_pickle(store: str, documents: Path, monkeypatch: pytest.MonkeyPatch) -> None:

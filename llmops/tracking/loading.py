@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from llmops.retrieval.retriever import IndexRetriever
 from llmops.tracking import versions
 from llmops.tracking.examples import load_examples
 from llmops.tracking.flavor import fetch_folder
+
+_KEPT = 4  # indexes, and sets of examples, beside those in use: who follows an application for years sees many
 
 
 def find_weights(source: str, expected_digest: str | None = None) -> Weights:
@@ -146,7 +148,7 @@ def load_index(uri: str) -> VectorIndex:
     return _load_index(uri, mlflow.get_registry_uri())
 
 
-@cache
+@lru_cache(_KEPT)
 def _load_index(uri: str, registry: str) -> VectorIndex:  # a process that turns to another registry finds other models there
     return VectorIndex(fetch_folder("index", uri))
 
@@ -156,7 +158,7 @@ def load_similar(examples: Examples | None) -> SimilarExamples | None:
     return _load_similar(examples, mlflow.get_registry_uri()) if examples and examples.embedder else None
 
 
-@cache
+@lru_cache(_KEPT)
 def _load_similar(examples: Examples, registry: str) -> SimilarExamples:
     assert examples.embedder is not None
     embedder = load_embedder(examples.embedder, examples.embedder_digest, "torch-fp32")
