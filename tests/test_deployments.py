@@ -15,8 +15,9 @@ from gateways import Load
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 
-from llmops.serving import deployments, process, state, supervisor
-from llmops.serving.keys import create_key
+from llmops.serving import deployments, process, state
+from llmops.serving.keys.file import create_key
+from llmops.serving.supervisor.record import find_processes, find_supervisor
 from llmops.tracking.versions import get_version
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +53,7 @@ def wait(is_so: Callable[[], object], timeout_s: float = 120) -> None:
 def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     made = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
     assert made["status"] == "running" and made["release_uri"] == ONE and made["flavor"] == "llmops"
-    pids = supervisor.find_processes("handbook")
+    pids = find_processes("handbook")
     assert set(pids) == {"supervisor", "reconciler", "worker-1"}
 
     again = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
@@ -60,7 +61,7 @@ def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.Capt
     with pytest.raises(MlflowException, match="deployed already, at .*, with poll_s=0.2.*Update it, or delete it"):
         client.create_deployment("handbook", URI, config={"request_timeout_s": "20"})
     client.update_deployment("handbook")
-    assert "nothing was changed" in capsys.readouterr().err and supervisor.find_processes("handbook") == pids
+    assert "nothing was changed" in capsys.readouterr().err and find_processes("handbook") == pids
 
     answer = client.predict("handbook", QUESTION)["predictions"][0]
     assert answer["release"]["uri"] == ONE
@@ -76,22 +77,22 @@ def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.Capt
     assert [worker["release"] for worker in shown["workers"]] == [TWO]
     wait(lambda: [one["event"] for one in client.get_deployment("handbook")["events"]] == ["rollout", "rollout"])
     assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == TWO
-    assert supervisor.find_processes("handbook") == pids
+    assert find_processes("handbook") == pids
 
     process.ask_to_end(pids["supervisor"], signal.SIGKILL)
-    wait(lambda: supervisor.find_supervisor("handbook") not in (None, pids["supervisor"]))
-    wait(lambda: len(supervisor.find_processes("handbook")) == 3)
-    pids = supervisor.find_processes("handbook") | {"first": pids["supervisor"], "worker-1": pids["worker-1"]}
+    wait(lambda: find_supervisor("handbook") not in (None, pids["supervisor"]))
+    wait(lambda: len(find_processes("handbook")) == 3)
+    pids = find_processes("handbook") | {"first": pids["supervisor"], "worker-1": pids["worker-1"]}
     assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == TWO
 
     url = shown["url"]
-    for one in supervisor.find_processes("handbook").values():
+    for one in find_processes("handbook").values():
         process.ask_to_end(one, signal.SIGKILL)  # as when the machine fails
     wait(lambda: client.list_deployments()[0]["status"] == "stopped")
     assert client.get_deployment("handbook")["problems"] == ["nothing of it runs. Create it again, or start its supervisor."]
     again = client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
     assert (again["status"], again["url"], again["release_uri"]) == ("running", url, TWO)
-    pids |= supervisor.find_processes("handbook")
+    pids |= find_processes("handbook")
 
     client.delete_deployment("handbook")
     client.delete_deployment("handbook")
@@ -103,7 +104,7 @@ def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.Capt
 
 def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     client.create_deployment("handbook", ONE, config={"request_timeout_s": "20"})
-    before = supervisor.find_processes("handbook")
+    before = find_processes("handbook")
     create_key(state.deployment_folder("handbook"), "alice")
     with pytest.raises(MlflowException, match=r"refused the request \(401\).*LLMOPS_API_KEY"):
         client.predict("handbook", QUESTION)
@@ -111,13 +112,13 @@ def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
         client.update_deployment("handbook", config={"worker": "2"})
     with pytest.raises(MlflowException, match="models:/handbook/2 is not served: .*not attested by the ledger"):
         client.update_deployment("handbook", TWO)
-    assert client.get_deployment("handbook")["model_uri"] == ONE and supervisor.find_processes("handbook") == before
+    assert client.get_deployment("handbook")["model_uri"] == ONE and find_processes("handbook") == before
     with Load(client.get_deployment("handbook")["url"] + "/ready") as asking:
         client.update_deployment("handbook", TWO, config={"allow_unattested": "true", "max_in_flight": "3"})
     assert asking.answered and not asking.failed
     shown = client.get_deployment("handbook")
     assert shown["release_uri"] == TWO and shown["options"]["max_in_flight"] == 3
-    assert supervisor.find_processes("handbook")["worker-1"] != before["worker-1"]
+    assert find_processes("handbook")["worker-1"] != before["worker-1"]
     moved = client.update_deployment("handbook", config={"port": str(process.check_port("127.0.0.1", 0))})
     assert moved["url"] != shown["url"] and httpx.get(f"{moved['url']}/ready").is_success
 
@@ -132,7 +133,7 @@ def test_what_does_not_start_leaves_nothing_running(client: Any, tmp_path: Path)
     ):
         with pytest.raises(MlflowException, match=words):
             client.create_deployment("handbook", uri, config=config)
-        assert client.list_deployments() == [] and supervisor.find_processes("handbook") == {}
+        assert client.list_deployments() == [] and find_processes("handbook") == {}
 
 
 def test_in_the_foreground_it_leaves_nothing_when_it_ends(client: Any, tmp_path: Path) -> None:

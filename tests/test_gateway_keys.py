@@ -12,10 +12,11 @@ from fastapi.testclient import TestClient
 from gateways import CHAT, IDENTITY, body, client, told
 
 from llmops.errors import ConfigError
-from llmops.serving import keys
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.keys import check_bind, create_key, read_keys, revoke_key
+from llmops.serving.keys import __main__ as keys
+from llmops.serving.keys.check import check_bind
+from llmops.serving.keys.file import create_key, read_keys, revoke_key
 from llmops.serving.roster import AgentServing, Single
 
 

@@ -16,11 +16,13 @@ import httpx
 import pytest
 from gateways import Load
 
-from llmops.serving import process, state, supervisor
+from llmops.serving import process, state
 from llmops.serving.options import Options
 from llmops.serving.process import Running
 from llmops.serving.rollout.events import read_events
 from llmops.serving.state import Deployment
+from llmops.serving.supervisor import starting
+from llmops.serving.supervisor.record import find_processes, find_supervisor, read_record
 
 NAME = "handbook"
 
@@ -29,7 +31,7 @@ NAME = "handbook"
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setattr(supervisor, "SUPERVISOR", "fake_serving.supervisor")
+    monkeypatch.setattr(starting, "SUPERVISOR", "fake_serving.supervisor")
 
 
 @pytest.fixture
@@ -37,11 +39,11 @@ def deployment() -> Iterator[Deployment]:
     made = Deployment(NAME, "models:/handbook@champion", Options(workers=2, request_timeout_s=5), 0)
     made = replace(made, port=process.check_port("127.0.0.1", 0))
     state.write(made)
-    supervisor.start(made)
-    wait(lambda: len(workers()) == 2 and "reconciler" in supervisor.find_processes(NAME) and has_reported())
+    starting.start(made)
+    wait(lambda: len(workers()) == 2 and "reconciler" in find_processes(NAME) and has_reported())
     yield made
     state.forget(NAME)
-    supervisor.stop(made)
+    starting.stop(made)
 
 
 def wait(is_so: Callable[[], object], timeout_s: float = 60) -> None:
@@ -52,7 +54,7 @@ def wait(is_so: Callable[[], object], timeout_s: float = 60) -> None:
 
 
 def workers() -> dict[str, Running]:
-    return {slot: one for slot, one in supervisor.find_processes(NAME).items() if slot.startswith("worker")}
+    return {slot: one for slot, one in find_processes(NAME).items() if slot.startswith("worker")}
 
 
 def has_reported() -> bool:
@@ -60,7 +62,7 @@ def has_reported() -> bool:
 
 
 def pids() -> dict[str, int]:
-    return {slot: one.pid for slot, one in supervisor.find_processes(NAME).items()}
+    return {slot: one.pid for slot, one in find_processes(NAME).items()}
 
 
 def kill(running: Running) -> None:
@@ -74,7 +76,8 @@ def ask(deployment: Deployment, path: str = "/") -> dict[str, Any]:
 
 
 def test_it_is_small() -> None:
-    code = "import llmops.serving.supervisor, sys; print(sorted({'torch', 'mlflow', 'numpy', 'fastapi'} & set(sys.modules)))"
+    heavy = {"torch", "mlflow", "numpy", "fastapi"}
+    code = f"import llmops.serving.supervisor.__main__, sys; print(sorted({heavy!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -82,7 +85,7 @@ def test_a_killed_worker_or_reconciler_is_started_again_and_no_other_request_is_
     before = pids()
     with Load(deployment.url) as load:
         for slot in ("worker-1", "reconciler"):
-            kill(supervisor.find_processes(NAME)[slot])
+            kill(find_processes(NAME)[slot])
         wait(lambda: len(pids()) == 4 and has_reported())
     after = pids()
     assert {slot for slot in after if after[slot] != before[slot]} == {"worker-1", "reconciler"}
@@ -98,12 +101,12 @@ def test_callers_wait_in_the_socket_while_no_worker_runs(deployment: Deployment)
 
 
 def test_the_workers_of_a_killed_supervisor_go_on_and_start_another(deployment: Deployment) -> None:
-    before, first = pids(), supervisor.find_supervisor(NAME)
+    before, first = pids(), find_supervisor(NAME)
     assert first is not None
     with Load(deployment.url) as load:
         kill(first)
-        wait(lambda: supervisor.find_supervisor(NAME) is not None)
-        second = supervisor.find_supervisor(NAME)
+        wait(lambda: find_supervisor(NAME) is not None)
+        second = find_supervisor(NAME)
     assert second != first and load.answered and not load.failed
     assert {**pids(), "supervisor": 0} == {**before, "supervisor": 0}  # all others are the same
     kill(workers()["worker-2"])
@@ -112,7 +115,7 @@ def test_the_workers_of_a_killed_supervisor_go_on_and_start_another(deployment: 
 
 
 def test_the_reconciler_starts_a_supervisor_where_all_others_were_killed(deployment: Deployment) -> None:
-    running = supervisor.find_processes(NAME)
+    running = find_processes(NAME)
     for slot in ("supervisor", "worker-1", "worker-2"):
         kill(running[slot])
     wait(lambda: len(workers()) == 2 and has_reported())
@@ -124,7 +127,7 @@ def test_other_options_come_with_workers_that_answer_before_the_old_ones_end(dep
     with Load(deployment.url) as load:
         state.write(replace(deployment, options=replace(deployment.options, trace_rate=0.25)))
         wait(is_applied)
-        wait(lambda: len(supervisor.find_processes(NAME)) == 4)
+        wait(lambda: len(find_processes(NAME)) == 4)
     after = pids()
     assert {slot for slot in after if after[slot] != before[slot]} == {"worker-1", "worker-2"}
     assert load.answered and not load.failed and ask(deployment)["rate"] == 0.25
@@ -133,8 +136,8 @@ def test_other_options_come_with_workers_that_answer_before_the_old_ones_end(dep
 def test_workers_stay_where_those_with_other_options_cannot_start(deployment: Deployment) -> None:
     before = pids()
     state.write(replace(deployment, options=replace(deployment.options, trace_rate=0.5)))
-    wait(lambda: supervisor.read_record(NAME)["problem"])
-    assert "the weights are gone" in supervisor.read_record(NAME)["problem"]
+    wait(lambda: read_record(NAME)["problem"])
+    assert "the weights are gone" in read_record(NAME)["problem"]
     assert pids() == before and ask(deployment)["rate"] == 1.0
 
 
@@ -148,14 +151,14 @@ def test_options_that_no_worker_reads_replace_none(deployment: Deployment) -> No
 
 
 def call() -> None:
-    running = supervisor.find_supervisor(NAME)
+    running = find_supervisor(NAME)
     assert running is not None
     process.ask_to_end(running, signal.SIGHUP)
 
 
 def is_applied() -> bool:
     written = state.read(NAME)
-    return written is not None and supervisor.read_record(NAME).get("applied") == written.updated
+    return written is not None and read_record(NAME).get("applied") == written.updated
 
 
 def test_told_to_end_it_lets_what_is_under_way_end(deployment: Deployment) -> None:
@@ -163,7 +166,7 @@ def test_told_to_end_it_lets_what_is_under_way_end(deployment: Deployment) -> No
     asking = threading.Thread(target=lambda: said.append(ask(deployment, "/slow")))
     asking.start()
     time.sleep(0.3)
-    running = supervisor.find_processes(NAME)
+    running = find_processes(NAME)
     process.ask_to_end(running["supervisor"])
     asking.join()
     assert said[0]["pid"] in {one.pid for one in running.values()}
@@ -175,7 +178,7 @@ def test_told_to_end_it_lets_what_is_under_way_end(deployment: Deployment) -> No
 def test_what_keeps_ending_is_started_later_and_later_and_never_given_up(deployment: Deployment) -> None:
     (deployment.folder / "broken").touch()
     kill(workers()["worker-1"])
-    wait(lambda: supervisor.read_record(NAME)["children"]["worker-1"]["failures"] >= 4)
+    wait(lambda: read_record(NAME)["children"]["worker-1"]["failures"] >= 4)
     said = [event for event in read_events(deployment.folder) if event.get("process") == "worker-1"]
     assert [event["text"].split(":")[0].split("again ")[1] for event in said[:4]] == [
         "at once",
@@ -189,33 +192,33 @@ def test_what_keeps_ending_is_started_later_and_later_and_never_given_up(deploym
 
 
 def test_all_ends_where_the_deployment_was_forgotten(deployment: Deployment) -> None:
-    running = supervisor.find_processes(NAME)
+    running = find_processes(NAME)
     state.forget(NAME)
     assert all(process.wait_until_gone(one, 20) for one in running.values())
 
 
 def test_workers_end_without_deployment_and_supervisor(deployment: Deployment) -> None:
-    running = supervisor.find_processes(NAME)
+    running = find_processes(NAME)
     state.forget(NAME)
     os.kill(running["supervisor"].pid, signal.SIGKILL)
     assert all(process.wait_until_gone(one, 30) for one in running.values())
 
 
 def test_there_is_one_supervisor(deployment: Deployment) -> None:
-    first = supervisor.find_supervisor(NAME)
-    second = supervisor.start(deployment)
-    assert second.wait(30) == 2 and supervisor.find_supervisor(NAME) == first
-    assert "has a supervisor that runs" in process.last_words(supervisor.log_of(deployment, "supervisor"))
-    assert not supervisor.revive(NAME)
+    first = find_supervisor(NAME)
+    second = starting.start(deployment)
+    assert second.wait(30) == 2 and find_supervisor(NAME) == first
+    assert "has a supervisor that runs" in process.last_words(starting.log_of(deployment, "supervisor"))
+    assert not starting.revive(NAME)
 
 
 def test_processes_recorded_before_a_restart_of_the_machine_are_not_ours(deployment: Deployment) -> None:
     path = deployment.folder / state.PROCESSES
     record = state.read_json(path)
-    process.ask_to_end(supervisor.find_processes(NAME)["supervisor"], signal.SIGSTOP)  # it writes no more
+    process.ask_to_end(find_processes(NAME)["supervisor"], signal.SIGSTOP)  # it writes no more
     try:
         state.write_json(path, {**record, "boot": "another"})
-        assert supervisor.find_processes(NAME) == {} and supervisor.find_supervisor(NAME) is None
+        assert find_processes(NAME) == {} and find_supervisor(NAME) is None
     finally:
         state.write_json(path, record)
-        process.ask_to_end(supervisor.find_processes(NAME)["supervisor"], signal.SIGCONT)
+        process.ask_to_end(find_processes(NAME)["supervisor"], signal.SIGCONT)

@@ -16,9 +16,9 @@ from benchmarks.serving.place import deployed, processes_of, workplace
 from benchmarks.serving.rollouts import CLIENTS, Traffic, check_engine, make_releases, move
 from llmops.errors import LLMOpsError
 from llmops.registry.rollback import roll_back
-from llmops.serving import supervisor
 from llmops.serving.engine import engines, record
 from llmops.serving.state import Deployment
+from llmops.serving.supervisor.record import find_processes
 from llmops.tracking.versions import Registered
 
 _LOOK_S = 5.0
@@ -120,7 +120,7 @@ async def _post(http: httpx.AsyncClient, url: str, body: dict[str, Any]) -> str:
 def _processes(deployment: Deployment) -> dict[str, psutil.Process]:
     """Those of a deployment and of its engine, by what they are."""
     found = {}
-    for slot, running in supervisor.find_processes(deployment.name).items():
+    for slot, running in find_processes(deployment.name).items():
         if running.alive:
             found[slot] = psutil.Process(running.pid)
     engine = engines.engine_of(deployment.name)

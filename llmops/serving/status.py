@@ -7,10 +7,12 @@ from typing import Any
 import psutil
 
 from llmops.errors import LLMOpsError
-from llmops.serving import state, supervisor
+from llmops.serving import state
 from llmops.serving.process import Running
 from llmops.serving.rollout.events import read_events
 from llmops.serving.state import Deployment
+from llmops.serving.supervisor.child import RECONCILER_SLOT
+from llmops.serving.supervisor.record import find_processes, find_supervisor, read_record
 from llmops.tracking.versions import get_version
 
 _PASSWORD = re.compile("//[^/@]*@")  # in a URL
@@ -27,7 +29,7 @@ def describe(deployment: Deployment) -> dict[str, Any]:
 
 def describe_fully(deployment: Deployment) -> dict[str, Any]:
     """What `get` shows: also what the alias says, who runs, what happened last, and what is wrong."""
-    plan, record = state.read_plan(deployment.name), supervisor.read_record(deployment.name)
+    plan, record = state.read_plan(deployment.name), read_record(deployment.name)
     means, unknown = _meaning(deployment)
     return {
         **describe(deployment), "alias_means": means, "warm": plan.get("previous") or "", "canary": plan.get("canary"),
@@ -46,7 +48,7 @@ def without_password(url: str) -> str:
 def runs(deployment: Deployment) -> bool:
     if deployment.old is not None:
         return runs_old(*deployment.old)
-    return bool(supervisor.find_processes(deployment.name))
+    return bool(find_processes(deployment.name))
 
 
 def runs_old(pid: int, started: float) -> bool:
@@ -61,7 +63,7 @@ def workers(deployment: Deployment, record: Mapping[str, Any]) -> list[dict[str,
     found = []
     for slot, one in record.get("children", {}).items():
         running = Running(one["pid"], one["started"])
-        if slot != supervisor.RECONCILER_SLOT and running.alive:
+        if slot != RECONCILER_SLOT and running.alive:
             report = state.read_json(deployment.folder / f"worker-{running.pid}.json")
             found.append(
                 {"worker": slot, "pid": running.pid, "release": report.get("current", ""), "restarts": one["restarts"],
@@ -105,7 +107,7 @@ def _problems(deployment: Deployment, record: Mapping[str, Any], means: str) -> 
     if not runs(deployment):
         yield "nothing of it runs. Create it again, or start its supervisor."
         return
-    if supervisor.find_supervisor(deployment.name) is None:
+    if find_supervisor(deployment.name) is None:
         yield "its supervisor has ended; a worker starts another."
     if problem := record.get("problem"):
         yield str(problem)

@@ -6,7 +6,8 @@ import signal
 import threading
 import time
 
-from llmops.serving import supervisor
+from llmops.serving.supervisor.record import find_supervisor, read_record
+from llmops.serving.supervisor.starting import revive
 
 _LOOK_S = 0.25
 _REVIVED_S = 5.0  # that a supervisor has to start
@@ -34,9 +35,9 @@ def watch(name: str, fd: int, is_leaving: threading.Event) -> None:
 
 
 def _is_looked_after(name: str, fd: int) -> bool:
-    if supervisor.find_supervisor(name) is not None:
+    if find_supervisor(name) is not None:
         return _is_known(name)
-    if supervisor.revive(name, fd):
+    if revive(name, fd):
         _log.warning("the supervisor had ended and was started again")
         time.sleep(_REVIVED_S)
         return True
@@ -44,5 +45,5 @@ def _is_looked_after(name: str, fd: int) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    record = supervisor.read_record(name)
+    record = read_record(name)
     return os.getpid() in {one["pid"] for one in (*record.get("children", {}).values(), *record.get("leaving", ()))}

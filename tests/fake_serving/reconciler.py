@@ -6,7 +6,7 @@ import time
 
 import fake_serving.supervisor  # noqa: F401  # so that it starts the fake one
 from llmops.serving import state
-from llmops.serving.supervisor import revive
+from llmops.serving.supervisor.starting import revive
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -1,9 +1,9 @@
 """The real supervisor, with the small worker and reconciler beside this."""
 
-from llmops.serving import supervisor
+from llmops.serving.supervisor import __main__, child, starting
 
-supervisor.SUPERVISOR = __spec__.name if __spec__ else __name__
-supervisor.WORKER, supervisor.RECONCILER = "fake_serving.worker", "fake_serving.reconciler"
+starting.SUPERVISOR = __spec__.name if __spec__ else __name__
+child.WORKER, child.RECONCILER = "fake_serving.worker", "fake_serving.reconciler"
 
 if __name__ == "__main__":
-    supervisor.run()
+    __main__.run()

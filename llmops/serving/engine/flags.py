@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,17 @@ def derive_spec(weights: Weights, dtype: str, device: str, ranks: Iterable[int] 
         "template_digest": base_identity(weights, load_tokenizer(weights)).chat_template_digest,
     }  # fmt: skip
     return EngineSpec(weights.source, weights.digest, str(weights.folder), dtype, **{**derived, **chosen})
+
+
+def fits(has: EngineSpec, wanted: EngineSpec) -> bool:
+    """Whether an engine of the one spec serves the other too."""
+    return all(getattr(has, name) >= getattr(wanted, name) for name in ("max_rank", "window", "adapters"))
+
+
+def wider(has: EngineSpec, wanted: EngineSpec) -> EngineSpec:
+    """A spec that serves both."""
+    most = {name: max(getattr(has, name), getattr(wanted, name)) for name in ("max_rank", "window", "adapters", "cache_gib")}
+    return replace(wanted, **most)
 
 
 def cache_gib(config: Any, dtype: str, window: int, at_once: int) -> int:

@@ -1,0 +1,1 @@
+"""API keys of a deployment: who may ask, and what."""

@@ -1,0 +1,73 @@
+"""Whether a deployment answers with what is asked for, and if it doesn't, why."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from llmops.errors import DeploymentError
+from llmops.serving import state
+from llmops.serving.asking import client_of
+from llmops.serving.rollout.events import read_events
+from llmops.serving.state import Deployment
+from llmops.serving.status import workers
+from llmops.serving.supervisor.record import read_record
+from llmops.serving.supervisor.starting import log_of
+from llmops.tracking.versions import Registered, get_version
+
+_BAD = ("refused", "failed")  # events that say why a release isn't served
+_AGAIN_S = 3.0  # between two looks at the alias while waiting for a release
+_ENDINGS = 3  # of a process while starting, after which it is given up
+
+
+def wait_until_served(wanted: Deployment, target: Registered, since: str, check: Callable[[], None]) -> None:
+    """Wait until all workers answer with the release, and have the options.
+
+    Raises:
+        DeploymentError: they can't, or not in time.
+    """
+    deadline, again = time.monotonic() + wanted.options.timeout_s, time.monotonic() + _AGAIN_S
+    while not _is_served(wanted, target):
+        if time.monotonic() > again:  # the alias may have moved on
+            target, again = get_version(wanted.model_uri), time.monotonic() + _AGAIN_S
+        check()
+        if reason := _failure(wanted, target, since):
+            raise DeploymentError(f"{target.uri} is not served: {reason}")
+        if time.monotonic() > deadline:
+            last = (read_events(wanted.folder, 1) or [{"text": "nothing was said."}])[-1].get("text", "")
+            raise DeploymentError(
+                f"{wanted.name!r} was not ready after {wanted.options.timeout_s:.0f} s: {last} "
+                f"Its logs: {wanted.folder / 'logs'}"
+            )
+        time.sleep(0.1)
+
+
+def _is_served(wanted: Deployment, target: Registered) -> bool:
+    record, plan = read_record(wanted.name), state.read_plan(wanted.name)
+    written = state.read_json(wanted.folder / state.DEPLOYMENT).get("updated")
+    if record.get("applied") != written or plan.get("current") != target.uri:
+        return False
+    releases = [one["release"] for one in workers(wanted, record)]
+    return releases == [target.uri] * wanted.options.workers and _answers(wanted)
+
+
+def _answers(deployment: Deployment) -> bool:
+    try:
+        with client_of(deployment, 5.0) as client:
+            return bool(client.get("/ready").is_success)
+    except (httpx.HTTPError, OSError):
+        return False
+
+
+def _failure(wanted: Deployment, target: Registered, since: str) -> str:
+    """Why it won't come to be served, if that is known already."""
+    record = read_record(wanted.name)
+    if record.get("problem"):
+        return str(record["problem"])
+    for slot, child in record.get("children", {}).items():
+        if child["failures"] >= _ENDINGS:
+            return f"{slot} keeps ending: {child['said']} Its log: {log_of(wanted, slot)}"
+    for event in reversed(read_events(wanted.folder, 50)):
+        if event["time"] > since and event["event"] in _BAD and event.get("release") in (None, target.uri):
+            return str(event.get("text", ""))
+    return ""

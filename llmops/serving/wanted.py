@@ -1,0 +1,85 @@
+"""A deployment as it is asked for: checked before anything starts, and what is other in it than in the one that runs."""
+
+import os
+import re
+import ssl
+
+from llmops.errors import DeploymentError
+from llmops.registry.webhook import read_secret
+from llmops.serving import process, state
+from llmops.serving.keys.check import check_bind
+from llmops.serving.keys.file import FILE as KEYS
+from llmops.serving.keys.file import read_keys
+from llmops.serving.options import Options
+from llmops.serving.state import Deployment
+from llmops.serving.status import runs, without_password
+from llmops.tracking.environment import store_environment
+from llmops.tracking.releases import read_release
+from llmops.tracking.versions import get_version
+
+_SECRET = re.compile("PASSWORD|TOKEN|SECRET|_KEY|RUN_ID|PASSPHRASE")
+
+
+def check_wanted(name: str, model_uri: str, options: Options, existing: Deployment | None) -> Deployment:
+    """The deployment as asked for, checked as far as it can be before anything starts."""
+    version = get_version(model_uri)
+    read_release(version.uri)  # refuses what is none: an index loads too, and couldn't answer
+    _check_options(name, options)
+    port = options.port or (existing.port if existing else 0)
+    if existing is None or not runs(existing) or (options.host, port) != (existing.options.host, existing.port):
+        port = process.check_port(options.host, port)
+    created = existing.created if existing else ""
+    pinned = "" if options.follow or version.uri == model_uri else model_uri
+    return Deployment(
+        name, version.uri if pinned else model_uri, options, port, _store(), created, state.now(), pinned
+    )  # fmt: skip
+
+
+def _check_options(name: str, options: Options) -> None:
+    """Raises LLMOpsError for what would fail only in a worker."""
+    check_bind(options.host, bool(read_keys(state.deployment_folder(name) / KEYS)))
+    if options.certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.certificate, options.private_key)
+        except (OSError, ssl.SSLError) as error:
+            raise DeploymentError(
+                f"certificate {options.certificate} and its private_key can't be used ({error})."
+            ) from error
+    if options.webhook_secret_env:
+        read_secret(options.webhook_secret_env)
+    if options.engine_key_env and options.engine_key_env not in os.environ:
+        raise DeploymentError(f"the environment variable {options.engine_key_env} that engine_key_env names is not set.")
+    if options.engine == "vllm":
+        from llmops.serving.engine.environment import find_environment
+
+        find_environment()
+
+
+def _store() -> dict[str, str]:
+    """What processes have to know of the store, also after a restart of the machine; no secrets."""
+    known = store_environment()
+    return {name: value for name, value in known.items() if name.startswith("MLFLOW_") and not _SECRET.search(name)}
+
+
+def difference(existing: Deployment, wanted: Deployment) -> str:
+    """What is other in what was asked for, as it is now; empty if nothing is."""
+    now, then = existing.options.to_dict(), wanted.options.to_dict()
+    if not wanted.options.port:
+        then["port"] = now["port"]
+    if wanted.options.port == existing.port:
+        now["port"] = then["port"]
+    others = [f"{name}={now[name]}" for name in now if now[name] != then[name] and name != "timeout_s"]
+    if (existing.asked or existing.model_uri) != (wanted.asked or wanted.model_uri):
+        others.insert(0, existing.asked or existing.model_uri)
+    if existing.store and stores(existing) != stores(wanted):
+        others.insert(0, f"the store {without_password(existing.store['MLFLOW_TRACKING_URI'])}")
+    return ", ".join(others)
+
+
+def place(deployment: Deployment) -> tuple[str | int, ...]:
+    """What only processes that start anew can change."""
+    return deployment.options.host, deployment.port, *stores(deployment)
+
+
+def stores(deployment: Deployment) -> tuple[str, ...]:
+    return tuple(deployment.store.get(name, "") for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
