@@ -5,7 +5,7 @@
     plan.json         which releases are served; written by the reconciler
     worker-<pid>.json what a worker has loaded
     events.jsonl      what happened: rollouts, refusals, restarts
-    keys.json rates/ metrics/ logs/
+    keys.json rates/ deliveries/ metrics/ logs/
 
 Files are written whole. Nothing heavy is imported here, as the supervisor reads it too.
 """
@@ -27,7 +27,8 @@ from llmops.errors import ConfigError, DeploymentError
 from llmops.serving.options import Options, read_options
 
 DEPLOYMENT, PROCESSES, PLAN = "deployment.json", "processes.json", "plan.json"
-_TAKEN = ("engines", "adapters")  # folders that deployments share
+COPIES = "copies"
+_TAKEN = ("engines", "adapters", COPIES)  # folders that deployments share
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -160,6 +161,12 @@ def remove(name: str, keep: tuple[str, ...] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
+
+
+def remove_copies() -> None:
+    """Remove what deployments copied from their stores, once there is none any more; until then they prune it themselves."""
+    if not read_all():
+        shutil.rmtree(state_folder() / COPIES, ignore_errors=True)
 
 
 @contextmanager

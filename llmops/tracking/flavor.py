@@ -69,7 +69,7 @@ def log_folder(
 
 def read_certificate(version: Registered) -> dict[str, Any]:
     """What was proved of a version; empty where it has no certificate."""
-    stored = versions.download(f"models:/{version.model_id}") / CERTIFICATE
+    stored = versions.download(version.uri) / CERTIFICATE
     found: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
     return found
 

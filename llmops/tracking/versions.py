@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError
+from llmops.tracking import copies
 
 DIGEST_TAG, CURRENT = "llmops.digest", "current"
 
@@ -63,7 +64,7 @@ def has_versions(name: str) -> bool:
 def is_whole(version: Registered) -> bool:
     """Whether the files of a version are still there."""
     try:
-        return (download(f"models:/{version.model_id}") / "MLmodel").is_file()
+        return (download(version.uri) / "MLmodel").is_file()
     except ArtifactError:
         return False
 
@@ -80,6 +81,8 @@ def get_version(uri: str) -> Registered:
     Raises:
         ArtifactError: there is no such version, or it isn't one of ours.
     """
+    if known := copies.recall(uri):
+        return Registered(**known)
     client = mlflow.MlflowClient()
     name, separator, alias = uri.removeprefix("models:/").partition("@")
     if not separator:
@@ -102,7 +105,9 @@ def get_version(uri: str) -> Registered:
         raise ArtifactError(f"{uri!r} is not in the registry {mlflow.get_registry_uri()} ({error.message}).") from error
     if DIGEST_TAG not in version.tags:
         raise ArtifactError(f"{uri!r} carries no {DIGEST_TAG} tag: it was not made by this platform.")
-    return _registered(version)
+    found = _registered(version)
+    copies.remember(uri, vars(found))
+    return found
 
 
 def pinned(name: str) -> str:
@@ -123,9 +128,14 @@ def download(uri: str) -> Path:
         ArtifactError: it can't be downloaded.
     """
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        return copies.fetch(uri, lambda folder: str(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))
     except (MlflowException, OSError) as error:
         raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
+
+
+def at_hand(uri: str) -> str:
+    """What MLflow is to load a model from: its local copy where copies are kept, else the URI."""
+    return uri if copies.place_of(uri) is None else str(download(uri))
 
 
 def _whole(version: ModelVersion) -> Registered | None:

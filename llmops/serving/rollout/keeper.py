@@ -8,10 +8,12 @@ from pathlib import Path
 
 from llmops.errors import ArtifactError, DeploymentError, EngineError
 from llmops.registry.parts import check_parts
+from llmops.serving import state
 from llmops.serving.rollout.backend import Backend
 from llmops.serving.rollout.events import add_event
 from llmops.serving.rollout.plan import Plan, read_plan, write_plan
 from llmops.serving.rollout.report import read_reports
+from llmops.tracking import copies
 from llmops.tracking.versions import get_version
 
 LOAD_S = 900.0  # that workers have for a release
@@ -48,8 +50,9 @@ class Keeper:
         """
         try:
             if uri not in self.plan.loaded:
-                how = backend.prepare(check_parts(get_version(uri)))
-                self.write(replace(self.plan.holding(uri, how), engine=engine))
+                with copies.fetching():
+                    how = backend.prepare(check_parts(get_version(uri)))
+                    self.write(replace(self.plan.holding(uri, how), engine=engine))
             checked = time.time()
             self.wait_until_held(uri)
             return checked
@@ -57,6 +60,7 @@ class Keeper:
             raise
         except BaseException:
             self.prune()
+            prune_copies()  # one that isn't what it was is fetched anew
             raise
 
     def wait_until_held(self, *uris: str) -> None:
@@ -105,3 +109,8 @@ class Keeper:
         except DeploymentError as error:
             self.tell("failed", f"{error} It is made anew.")
             return Plan(generation=int(time.time()))  # above all that workers have seen
+
+
+def prune_copies() -> None:
+    """Remove local copies of what no deployment has any more."""
+    copies.prune([uri for deployment in state.read_all() for uri in deployment.releases])

@@ -14,7 +14,7 @@ _ANY = "What is this about?"  # asked of a release that was stored without answe
 
 def read_golden(serving: Serving) -> list[Golden]:
     """What the release answered when it was made."""
-    file = versions.download(f"{serving.identity.uri}/artifacts/golden.json")
+    file = versions.download(serving.identity.uri) / "artifacts" / "golden.json"
     return [Golden(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
 
 

@@ -23,13 +23,13 @@ from llmops.serving import state
 from llmops.serving.options import Options
 from llmops.serving.rollout.attempts import Attempts
 from llmops.serving.rollout.backend import Backend, backend_of
-from llmops.serving.rollout.keeper import Ended, Keeper
+from llmops.serving.rollout.keeper import Ended, Keeper, prune_copies
 from llmops.serving.rollout.report import read_reports
 from llmops.serving.rollout.target import CHALLENGER, Refused, check_attested, find_target, read_aliases, seat_of, split_uri
 from llmops.serving.rollout.trials import judge, try_out
 from llmops.serving.rollout.waking import wake, woken
 from llmops.serving.state import Deployment
-from llmops.serving.supervisor import revive
+from llmops.serving.supervisor.starting import revive
 from llmops.tracking.versions import get_version
 
 TICK_S, UPKEEP_S, TEND_S = 0.1, 1.0, 5.0
@@ -179,11 +179,13 @@ class Reconciler:
         if any(one.generation < plan.generation for one in reports):
             return
         left = {uri: how for uri, how in plan.leaving.items() if any(uri in one.loaded for one in reports)}
-        if left != plan.leaving or not self._is_settled:
-            self._backend.settle([*plan.loaded.values(), *left.values()])
-            self._is_settled = True
+        if left == plan.leaving and self._is_settled:
+            return
+        self._backend.settle([*plan.loaded.values(), *left.values()])
         if left != plan.leaving:
             self._keeper.write(replace(plan, leaving=left))
+        prune_copies()
+        self._is_settled = True
 
     def _attempt(self, what: str, work: Callable[[], None]) -> None:
         if not self._attempts.is_due(what):

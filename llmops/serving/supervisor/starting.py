@@ -8,6 +8,7 @@ from subprocess import Popen
 from llmops.serving import process, state
 from llmops.serving.state import Deployment
 from llmops.serving.supervisor.record import find_processes, find_supervisor
+from llmops.tracking.copies import VARIABLE as COPIES_VARIABLE
 
 SUPERVISOR = "llmops.serving.supervisor"
 END_S = 15.0  # for ending, beyond the time that a request may take
@@ -22,8 +23,9 @@ def command(name: str, foreground: bool = False) -> list[str]:
 
 
 def environment_of(deployment: Deployment) -> dict[str, str]:
-    """Ours without the run of this process, and what the deployment knows of its store."""
-    return {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"} | dict(deployment.store)
+    """Ours without the run of this process, what the deployment knows of its store, and where copies of it are kept."""
+    ours = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
+    return ours | dict(deployment.store) | {COPIES_VARIABLE: str(state.state_folder() / state.COPIES)}
 
 
 def start(deployment: Deployment, fd: int | None = None) -> Popen[bytes]:
