@@ -29,6 +29,10 @@ class EngineError(LLMOpsError):
     """What generates answers can't be reached, refuses, or broke off."""
 
 
+class WindowError(EngineError):
+    """A prompt and its answer don't fit the model's window."""
+
+
 class LedgerError(LLMOpsError):
     """The ledger of a seat is broken, refuses an entry, or can't be read or written."""
 

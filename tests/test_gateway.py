@@ -23,7 +23,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
-from llmops.errors import EngineError
+from llmops.errors import EngineError, WindowError
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.roster import AgentServing, AnswererServing, Single
@@ -144,10 +144,13 @@ def test_a_release_behind_an_agent_is_answered_in_the_same_way(tmp_path: Path) -
             yield {"type": "response.output_text.delta", "delta": "days."}
             yield {"type": "response.output_item.done", "item": item, "custom_outputs": details}
 
-    http = TestClient(create_app(Single(AgentServing(IDENTITY, Agent())), tmp_path, Settings(trace_rate=0.0)))
+    http = TestClient(create_app(Single(AgentServing(IDENTITY, Agent(), 24)), tmp_path, Settings(trace_rate=0.0)))
     assert http.post(CHAT, json=body()).json()["usage"]["total_tokens"] == 5
     events = events_of(http.post(CHAT, json=body(stream=True)))
     assert [event["choices"][0]["delta"].get("content") for event in events] == ["", "Thirty ", "days.", None]
+    assert http.post(CHAT, json=body(max_tokens=24)).status_code == 200
+    for stream in (False, True):  # for it can't be told to say less
+        assert told(http.post(CHAT, json=body(max_tokens=23, stream=stream))) == (400, "unsupported_parameter")
 
 
 # What is refused
@@ -193,6 +196,17 @@ def test_an_unknown_model_is_told_what_is_served(tmp_path: Path) -> None:
 def test_a_question_over_the_models_window_is_the_callers_mistake(tmp_path: Path) -> None:
     answerer = bot(release("prompt"), EchoEngine(), window=60)
     assert told(client(tmp_path, answerer).post(CHAT, json=body("word " * 200))) == (400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [(WindowError("8 tokens are too many."), (400, "context_length_exceeded")),
+     (EngineError("the display manager has no window."), (503, "engine_error"))],
+)  # fmt: skip
+def test_what_the_engine_says_of_its_window_is_known_by_its_type(
+    tmp_path: Path, error: Exception, refused: tuple[int, str]
+) -> None:
+    assert told(client(tmp_path, bot(release("prompt"), Broken(error=error))).post(CHAT, json=body())) == refused
 
 
 # What fails

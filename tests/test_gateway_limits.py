@@ -2,6 +2,7 @@
 
 import ipaddress
 import multiprocessing
+import re
 import signal
 import socket
 import ssl
@@ -26,8 +27,10 @@ from llmops.errors import ConfigError
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.rates import Rates
 from llmops.serving.gateway.refusal import Refusal
+from llmops.serving.gateway.server import Server
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.keys import Key, create_key
+from llmops.serving.keys.file import create_key
+from llmops.serving.keys.key import Key
 from llmops.serving.roster import AnswererServing, Serving, Single
 
 KEY = Key("a1", "alice", "", "", requests_per_minute=60, tokens_per_minute=600)
@@ -141,6 +144,39 @@ def test_a_gateway_told_to_end_finishes_what_is_under_way_and_takes_nothing_new(
         server.handle_exit(signal.SIGTERM, None)
         engine.let.release(5)
         assert "[DONE]" in first.result(20).text
+
+
+def serve_slowly(listener: socket.socket, folder: Path) -> None:
+    Server(gateway(folder, bot(release("prompt"), SlowEngine()))).serve_on(listener)
+
+
+def takes_nobody(url: str) -> bool:
+    try:
+        return httpx.get(url + "/ready", timeout=20).status_code == 503
+    except httpx.ConnectError:
+        return True
+
+
+def test_a_gateway_told_twice_to_end_waits_for_nobody(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = multiprocessing.get_context("fork").Process(target=serve_slowly, args=(listener, tmp_path))
+        process.start()
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(httpx.post, url + CHAT, json=body(), timeout=60)
+        try:
+            wait_for(
+                lambda: re.search(r"llmops_in_flight{.*} 1.0", httpx.get(url + "/metrics", timeout=20).text) is not None
+            )
+            process.terminate()
+            wait_for(lambda: takes_nobody(url))
+            assert process.is_alive() and not asking.done()
+            process.terminate()
+            process.join(20)
+            assert process.exitcode == -signal.SIGTERM
+        finally:
+            process.kill()
+    assert isinstance(asking.exception(20), httpx.HTTPError)
 
 
 def test_a_release_is_held_until_its_answer_has_ended_whoever_is_picked_meanwhile(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.metrics import forget_worker
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.gateway.traces import Told, Traces
-from llmops.serving.keys import create_key
+from llmops.serving.keys.file import create_key
 from llmops.serving.roster import AnswererServing, Asked, Identity, Single
 from llmops.tracking.feedback import collect_feedback
 from llmops.types import Query

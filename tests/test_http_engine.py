@@ -25,7 +25,7 @@ from conftest import drain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.errors import ConfigError, EngineError
+from llmops.errors import ConfigError, EngineError, WindowError
 from llmops.models.http import failure
 from llmops.models.http.engine import HttpEngine
 from llmops.models.http.failure import Failure, Patience
@@ -160,8 +160,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Asked)
         self.behave: Callable[[Asked], None] = Asked.answer
         self.asked: list[Seen] = []
         self.errors: list[Exception] = []
@@ -551,6 +551,25 @@ def test_a_prompt_that_is_too_long_costs_no_parameter(server: Server) -> None:
         engine.generate([ask("Leave?")])
     engine.generate([ask("Leave?")])
     assert len(server.asked) == 2 and server.asked[1].body["max_tokens"] == 12
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [("This model's maximum context length is 64 tokens. However, you requested 24 output tokens", 400),
+     ("'max_tokens' or 'max_completion_tokens' is too large: 24. This model's maximum context length is 8 tokens", None),
+     ("Too many tokens.", "context_length_exceeded"),
+     ("the request exceeds the available context size. try increasing the context size", 400)],
+)  # fmt: skip
+def test_a_prompt_over_the_servers_window_is_told_from_other_mistakes(server: Server, said: str, code: Any) -> None:
+    server.behave = lambda asked: asked.reply(400, {"error": {"message": said, "param": None, "code": code}})
+    engine = HttpEngine(server.url, "small")
+    with pytest.raises(WindowError, match="Change the request"):
+        engine.generate([ask("Leave?")])
+    with pytest.raises(WindowError, match="0 of 2 requests were answered"):
+        engine.generate(asks(2))
+    with pytest.raises(WindowError):
+        next(engine.stream(ask("Leave?")))
+    assert all("max_tokens" in asked.body for asked in server.asked)
 
 
 # Dying in the middle

@@ -37,7 +37,8 @@ from llmops.models.transformers_engine import TransformersEngine
 from llmops.models.weights import resolve_weights
 from llmops.serving.gateway.app import create_app
 from llmops.serving.process import check_port, last_words, started, stop
-from llmops.serving.roster import Identity, Single, serving_of
+from llmops.serving.rollout.backend import let_go
+from llmops.serving.roster import Identity, Single, load_serving, serving_of
 from llmops.tracking import golden, package, releases
 from llmops.tracking.agent import ReleaseAgent, details
 from llmops.tracking.candidates import CandidateSettings
@@ -400,6 +401,21 @@ def test_an_old_release_answers_with_its_own_code(old: str, tiny_lm: Path) -> No
     events = list(model.predict_stream({"input": [{"role": "user", "content": QUESTION}]}))
     assert "".join(event["delta"] for event in events[:-1]) == then
     assert text_of(ask(model, QUESTION)) == then
+
+
+def test_an_old_release_behind_the_gateway_is_traced_once_and_refuses_what_it_can_not_keep(old: str, tmp_path: Path) -> None:
+    serving = load_serving("handbook", old)
+    app = create_app(Single(serving), tmp_path)
+    client, asked = TestClient(app), {"model": "handbook", "messages": [{"role": "user", "content": QUESTION}]}
+    mlflow.flush_trace_async_logging()
+    before = len(mlflow.search_traces(return_type="list"))
+    for stream in (False, True):
+        assert client.post("/v1/chat/completions", json={**asked, "stream": stream, "max_tokens": 6}).is_success
+    assert client.post("/v1/chat/completions", json={**asked, "max_tokens": 5}).status_code == 400
+    app.state.gateway.traces.flush()
+    let_go(serving)  # its process would write what it has left
+    traces = mlflow.search_traces(return_type="list")
+    assert len(traces) == before + 3 and all("llmops.answer" in trace.info.tags for trace in traces)
 
 
 def test_an_old_release_is_evaluated_with_its_own_code_too(old: str, tiny_lm: Path) -> None:

@@ -100,7 +100,8 @@ class Answerer:
 
         Raises:
             Unanswered: some of the questions failed; it holds the answers to the others.
-            EngineError: a question leaves no room in the model's window, or the engine fails.
+            WindowError: a question leaves no room in the model's window.
+            EngineError: the engine fails.
         """
         turns = _some(make_each(lambda part: self._preparation.prepare(part, spans), queries))
         requests = [self._decoded(turn.request) for turn in turns if isinstance(turn, Turn) and turn.request is not None]

@@ -10,7 +10,7 @@ import yaml
 from llmops.chains.parts import ChainPrompt
 from llmops.chains.prompt import NO_CONTEXT
 from llmops.chains.template import check_template
-from llmops.errors import ConfigError, EngineError
+from llmops.errors import ConfigError, WindowError
 from llmops.models.engine import Engine, TokenCounter
 from llmops.types import Completion, GenerationRequest, Message, Spans
 
@@ -108,7 +108,7 @@ class Chain:
 
     def _ask(self, name: str, requests: Sequence[GenerationRequest], spans: Spans) -> list[Completion]:
         if any(self._counter.count_prompt(one.messages) + one.max_new_tokens > self._counter.window for one in requests):
-            raise EngineError(f"a question doesn't fit the model's window with the chain's prompt {name!r}. Ask shorter.")
+            raise WindowError(f"a question doesn't fit the model's window with the chain's prompt {name!r}. Ask shorter.")
         with spans(name, "CHAIN") as span:
             said = self._engine.generate(requests)
             if len(said) == 1:

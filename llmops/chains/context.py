@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from llmops.documents.cutting import LINE, PARAGRAPH, SENTENCE, WORD
-from llmops.errors import EngineError
+from llmops.errors import WindowError
 from llmops.retrieval.passage import passage_text
 from llmops.types import Chunk, Hit
 
@@ -83,7 +83,7 @@ def fit(passages: Sequence[Passage], fits: Fits) -> Context:
     The one that has no room is cut at the end of a sentence, and what ranks below it is dropped.
 
     Raises:
-        EngineError: there is no room for even one word, or the first 20 characters of one.
+        WindowError: there is no room for even one word, or the first 20 characters of one.
     """
     shown: list[Passage] = []
     for place, passage in enumerate(passages):
@@ -99,7 +99,7 @@ def fit(passages: Sequence[Passage], fits: Fits) -> Context:
 
 def _context(shown: Sequence[Passage], dropped: Sequence[Dropped]) -> Context:
     if not shown:
-        raise EngineError("question, history and examples leave no room for a passage in the model's window. Ask shorter.")
+        raise WindowError("question, history and examples leave no room for a passage in the model's window. Ask shorter.")
     return Context(tuple(shown), tuple(dropped))
 
 

@@ -12,7 +12,7 @@ from llmops.chains.history import alternating, keep_last_turns
 from llmops.chains.prompt import Prompt
 from llmops.chains.release import Release
 from llmops.chains.turn import Turn
-from llmops.errors import EngineError
+from llmops.errors import WindowError
 from llmops.guards.guard import Guards
 from llmops.models.engine import TokenCounter
 from llmops.retrieval.passage import passage_text
@@ -69,7 +69,7 @@ class Preparation:
     def _short_to_rewrite(self, turn: Turn) -> Turn:
         kept = keep_last_turns(turn.history, lambda messages: self._fits(self._chain.to_rewrite(turn.question, messages)))
         if not kept:
-            raise EngineError("the question, with the conversation, doesn't fit the model's window. Ask shorter.")
+            raise WindowError("the question, with the conversation, doesn't fit the model's window. Ask shorter.")
         return turn.keeping(kept)
 
     def _retrieve(self, searched: Sequence[Sequence[str]], spans: Spans) -> list[list[Hit]]:
@@ -105,7 +105,7 @@ class Preparation:
             return replace(turn, context=context)
         request = self._request(turn.question, before, context.texts)
         if not context.passages and not self._fits(request):
-            raise EngineError("the question, with examples and conversation, doesn't fit the model's window. Ask shorter.")
+            raise WindowError("the question, with examples and conversation, doesn't fit the model's window. Ask shorter.")
         return replace(turn, context=context, request=request)
 
     def _worked(self, turn: Turn, shots: Sequence[Example]) -> tuple[Message, ...]:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from llmops.errors import ConfigError, EngineError
 from llmops.models.engine import Engine, generate_each
+from llmops.models.giving_up import stopped_by
 from llmops.types import Completion, GenerationRequest, Progress
 
 
@@ -28,8 +29,9 @@ _Queue = SimpleQueue[_Asked | None]  # None ends the work
 class MicroBatcher:
     """An engine for many threads. What they ask within `wait_s` of each other, up to `max_batch` requests, is one batch.
 
-    One thread runs the batches, one after the other; what is asked meanwhile waits for the next. The thread ends with
-    `close`, a `with` block, or when nobody holds the batcher any more; what was asked before is answered still.
+    One thread runs the batches, one after the other; what is asked meanwhile waits for the next, and is dropped where its
+    answer is given up (`giving_up`). The thread ends with `close`, a `with` block, or when nobody holds the batcher any
+    more; what was asked before is answered still.
 
     Raises:
         ConfigError: `max_batch` is below 1, or `wait_s` below 0.
@@ -84,13 +86,18 @@ class MicroBatcher:
     @contextmanager
     def _asked(self, requests: Sequence[GenerationRequest]) -> Iterator[list[Future[Completion]]]:
         calls = [_Asked(request) for request in requests]
+
+        def drop() -> None:
+            for call in calls:
+                call.answer.cancel()  # those still waiting
+
         try:
-            for call in calls:
-                self._put(call)
-            yield [call.answer for call in calls]
+            with stopped_by(drop):
+                for call in calls:
+                    self._put(call)
+                yield [call.answer for call in calls]
         finally:
-            for call in calls:
-                call.answer.cancel()  # those still waiting, where this one ends early
+            drop()  # where this one ends early
 
     def stream(self, request: GenerationRequest) -> Generator[str, None, Completion]:
         """Stream from the engine, beside its batches; in one piece where the engine has no streams.

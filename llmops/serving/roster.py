@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from llmops.chains.answerer import Answerer
 from llmops.errors import DeploymentError, EngineError
 from llmops.tracking.agent import ReleaseAgent, details
-from llmops.tracking.versions import get_version
+from llmops.tracking.versions import at_hand, get_version
+from llmops.tracking.worker import untraced
 from llmops.types import Answer, Message, Query, Spans, no_spans
 
 
@@ -19,6 +20,10 @@ class UnknownModel(DeploymentError):
 
 class Unrestricted(DeploymentError):
     """A release can't keep to a caller's groups, so the caller may not ask it."""
+
+
+class Unbounded(DeploymentError):
+    """A release can't keep an answer as short as a caller asks."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Serving(Protocol):
 
     Raises:
         EngineError: there is no answer.
-        Unrestricted: it can't keep to the groups.
+        Unrestricted, Unbounded: it can't keep to the groups, or to the bound on tokens.
     """
 
     @property
@@ -116,24 +121,36 @@ class AnswererServing:
 class AgentServing:
     """A release behind `predict` and `predict_stream` of MLflow's ResponsesAgent, such as one in a process of its own.
 
-    It decides by itself how long answers are; it can't be told which groups a caller is of, so such a caller is refused.
+    It can't be told which groups a caller is of, nor to say less than its own `max_new_tokens`, where that is known: such a
+    caller is refused.
     """
 
     identity: Identity
     agent: Any
+    max_new_tokens: int | None = None
 
     def answer(self, asked: Asked, spans: Spans = no_spans) -> Reply:
-        request = _request(asked, self.identity)
+        request = self._request(asked)
         answer = self.agent.predict(request)
         return Reply(answer["output"][0]["content"][0]["text"], answer["custom_outputs"])
 
     def stream(self, asked: Asked, spans: Spans = no_spans) -> Generator[str, None, Reply]:
-        request = _request(asked, self.identity)
+        request = self._request(asked)
         for event in self.agent.predict_stream(request):
             if event["type"] == "response.output_item.done":
                 return Reply(event["item"]["content"][0]["text"], event["custom_outputs"])
             yield event["delta"]
         raise EngineError(f"{self.identity.uri} ended a stream without an answer.")
+
+    def _request(self, asked: Asked) -> dict[str, Any]:
+        if asked.groups is not None:
+            raise Unrestricted(f"{self.identity.pinned} can't keep to the groups of a key. Ask with a key that has none.")
+        wanted, own = asked.max_new_tokens, self.max_new_tokens
+        if wanted is not None and (own is None or wanted < own):
+            raise Unbounded(f"{self.identity.pinned} says up to {own or 'any number of'} tokens. Ask without a lower bound.")
+        said = (*asked.query.history, Message("user", asked.query.question))
+        messages = [{"role": one.role, "content": one.content} for one in said]
+        return {"input": messages, "custom_inputs": {"seed": asked.seed}}
 
 
 @dataclass(frozen=True)
@@ -169,7 +186,7 @@ def check_served(model: str, served: Sequence[str]) -> None:
 
 
 def load_serving(name: str, uri: str) -> Serving:
-    """Load a registered release from the store, to answer under the application's name.
+    """Load a registered release from the store, to answer under the application's name. Who asks it writes the traces.
 
     Raises:
         ArtifactError: `uri` names no version, or what it names doesn't answer as it did when it was made.
@@ -177,7 +194,8 @@ def load_serving(name: str, uri: str) -> Serving:
     import mlflow
 
     version = get_version(uri)
-    model = mlflow.pyfunc.load_model(version.uri)
+    with untraced():
+        model = mlflow.pyfunc.load_model(at_hand(version.uri))
     return serving_of(Identity(name, version.uri, version.digest, version.version, version.model_id), model)
 
 
@@ -186,15 +204,9 @@ def serving_of(identity: Identity, model: Any) -> Serving:
     agent = model.get_raw_model() if hasattr(model, "get_raw_model") else model
     if not isinstance(agent, ReleaseAgent):
         return AgentServing(identity, model)
-    return AnswererServing(identity, agent.answerer) if agent.worker is None else AgentServing(identity, agent.worker)
-
-
-def _request(asked: Asked, identity: Identity) -> dict[str, Any]:
-    if asked.groups is not None:
-        raise Unrestricted(f"{identity.pinned} can't keep to the groups of a key. Ask with a key that has none.")
-    said = (*asked.query.history, Message("user", asked.query.question))
-    messages = [{"role": one.role, "content": one.content} for one in said]
-    return {"input": messages, "custom_inputs": {"seed": asked.seed}}
+    if agent.worker is None:
+        return AnswererServing(identity, agent.answerer)
+    return AgentServing(identity, agent.worker, int(model.model_config["generator"]["max_new_tokens"]))
 
 
 def _reply(answer: Answer) -> Reply:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -50,7 +51,18 @@ for line in sys.stdin:
 threads.shutdown(cancel_futures=True)
 """
 
+_traced = ContextVar("traced", default=True)
 _Reply = tuple[str, Any]  # "event", "end" or "error", and what goes with it
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Let workers that are made in the block write no traces of their own, for whoever asks them does."""
+    token = _traced.set(False)
+    try:
+        yield
+    finally:
+        _traced.reset(token)
 
 
 class Worker:
@@ -63,7 +75,7 @@ class Worker:
         package = unpack_wheel(wheel, "mlflow-llmops")
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._what, self._model, self._path = wheel.name, model, os.pathsep.join(paths)
-        self._lock, self._closed = Lock(), False
+        self._lock, self._closed, self._traced = Lock(), False, _traced.get()
         self._start()
 
     def predict(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +117,7 @@ class Worker:
             return self._process
 
     def _start(self) -> None:
-        self._process = _Process(self._model, self._path)
+        self._process = _Process(self._model, self._path, self._traced)
         self._end = weakref.finalize(self, self._process.end)
         try:
             self._process.wait_until_ready()
@@ -121,11 +133,12 @@ class _NotSent(EngineError):
 class _Process:
     """The process, and a thread that hands each of its replies to who asked, by number."""
 
-    def __init__(self, model: Path, path: str) -> None:
+    def __init__(self, model: Path, path: str, traced: bool) -> None:
+        quiet = {} if traced else {"MLFLOW_TRACE_SAMPLING_RATIO": "0"}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM, str(model)],  # -P: the working directory may hold other code of ours
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**store_environment(), "PYTHONPATH": path, IN_WORKER: "1"},
+            env={**store_environment(), "PYTHONPATH": path, IN_WORKER: "1", **quiet},
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
         self._asked, self._said = self._process.stdin, self._process.stdout

@@ -7,18 +7,25 @@ from collections.abc import Coroutine
 from threading import Lock, Thread, current_thread
 from typing import Any, TypeVar
 
+from llmops.models.giving_up import stopped_by
+
 T = TypeVar("T")
 _lock = Lock()
 _at_work: tuple[asyncio.AbstractEventLoop, Thread] | None = None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, while this thread waits; what interrupts the wait ends the work."""
+    """Run to the end, while this thread waits; what interrupts the wait ends the work.
+
+    Raises:
+        CancelledError: the answer that this thread works on was given up. The work is ended too.
+    """
     loop, thread = _started()
     assert thread is not current_thread(), "what runs in the loop can't wait for it"
     waited_for = asyncio.run_coroutine_threadsafe(work, loop)
     try:
-        return waited_for.result()
+        with stopped_by(waited_for.cancel):
+            return waited_for.result()
     except BaseException:
         waited_for.cancel()
         raise

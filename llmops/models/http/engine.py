@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmops.errors import ConfigError, EngineError
+from llmops.errors import ConfigError, EngineError, WindowError
+from llmops.models import giving_up
 from llmops.models.http import background
 from llmops.models.http.failure import Failure, Patience, explain
 from llmops.models.http.pace import Pace
-from llmops.models.http.server import Server
+from llmops.models.http.server import Server, break_off
 from llmops.models.http.wire import StreamedAnswer, request_body
 from llmops.types import Completion, GenerationRequest, Progress
 
@@ -32,7 +33,7 @@ class HttpEngine:
     `api_key_env`, and a placeholder sent where there is none. `timeout_s` is for one try, in a stream for one piece.
     Failures that may pass are tried again up to `retries` times. An adapter is asked for as the model of its name, as vLLM
     serves it. `known` says what computes behind the API (name, version, dtype). Single requests and streams keep their
-    connections.
+    connections, and close them where the answer is given up (`giving_up`), by which servers know to stop.
 
     Raises:
         ConfigError: an argument makes no sense.
@@ -63,6 +64,7 @@ class HttpEngine:
         """Answer requests, in order: all of them, or none.
 
         Raises:
+            WindowError: one doesn't fit the model's window, as the server says.
             EngineError: the server refuses one, can't be reached, or keeps failing.
         """
         if len(requests) == 1 and not progress:
@@ -115,7 +117,7 @@ class HttpEngine:
         else:
             return [outcomes[i] for i in range(len(requests))]
         if isinstance(error, EngineError):
-            error = EngineError(f"{error} {answered} of {len(requests)} requests were answered; none is returned.")
+            error = type(error)(f"{error} {answered} of {len(requests)} requests were answered; none is returned.")
         raise error
 
     async def _answer(self, client: "AsyncOpenAI", request: GenerationRequest) -> Completion:
@@ -139,24 +141,24 @@ class HttpEngine:
         """
         patience = Patience(self._retries, self._pace)
         while True:
-            with self._open(request, patience) as events:
+            with self._open(request, patience) as events, giving_up.stopped_by(partial(break_off, events)):
                 outcome = yield from self._pieces(events)
             if isinstance(outcome, Completion):
                 return outcome
-            time.sleep(self._wait_s(outcome, patience, request))
+            giving_up.sleep(self._wait_s(outcome, patience, request))
 
     def _open(self, request: GenerationRequest, patience: Patience) -> Any:
         client = self._server.kept_client()
         while True:
             while wait_s := self._pace.claim():
-                time.sleep(wait_s)
+                giving_up.sleep(wait_s)
             try:
                 opened = self._server.open_stream(client, request_body(request, self.model, self._refused, stream=True))
             finally:
                 self._pace.give_back()
             if not isinstance(opened, Failure):
                 return opened
-            time.sleep(self._wait_s(opened, patience, request))
+            giving_up.sleep(self._wait_s(opened, patience, request))
 
     def _pieces(self, events: Any) -> Generator[str, None, Completion | Failure]:
         """The pieces of a stream, and its whole; or that the server is busy, which vLLM says in the stream."""
@@ -181,7 +183,8 @@ class HttpEngine:
         wait_s = patience.next_wait_s(failure)
         if wait_s is None:
             model = request.adapter or self.model
-            raise EngineError(explain(failure, self._server.url, model, self._server.api_key_env, patience.tries))
+            told = explain(failure, self._server.url, model, self._server.api_key_env, patience.tries)
+            raise WindowError(told) if failure.too_long else EngineError(told)
         return wait_s
 
 

@@ -15,18 +15,24 @@ from llmops.models.http.wire import OPTIONAL
 NO_NUMBERS = "Out of range float values"  # what vLLM says (0.32) where a log-probability isn't a number
 LONGEST_WAIT_S = 120.0  # a server that asks for a longer one is out of reach: its day's quota is spent, say
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
+# What OpenAI, vLLM (0.32) and llama.cpp say of a prompt over the window.
+_TOO_LONG = re.compile("context_length_exceeded|maximum (context|model) length|available context size")
 _REFUSALS = (400, 403, 422)  # what servers say to a parameter that they don't take
 _random = Random()  # its own: others seed the shared one
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A try without an answer. `status` is HTTP's, or 0 where nothing came; `refused` a parameter the server won't take."""
+    """A try without an answer. `status` is HTTP's, or 0 where nothing came; `refused` a parameter the server won't take.
+
+    It is `too_long` where the server says that prompt and answer don't fit the model's window.
+    """
 
     status: int
     reason: str
     retry_after_s: float | None = None
     refused: str = ""
+    too_long: bool = False
 
     @property
     def passing(self) -> bool:
@@ -42,8 +48,9 @@ def read_failure(error: Exception, secrets: Collection[str], sent: Collection[st
         headers = error.response.headers
         said = error.message if error.message != f"Error code: {error.status_code}" else str(error.body or "nothing")
         said = said.removeprefix(f"Error code: {error.status_code} - ")
-        refused = _refused_parameter(error, sent) if error.status_code in _REFUSALS else ""
-        return Failure(error.status_code, masked(said, secrets), _retry_after_s(headers), refused)
+        too_long = error.status_code in (400, 413) and _TOO_LONG.search(f"{error.message} {error.body}") is not None
+        refused = _refused_parameter(error, sent) if error.status_code in _REFUSALS and not too_long else ""
+        return Failure(error.status_code, masked(said, secrets), _retry_after_s(headers), refused, too_long)
     if isinstance(error, TimeoutError | APITimeoutError):
         return Failure(0, "none came in time")
     if isinstance(error, APIError) and isinstance(code := _entry(error.body, "code"), int):  # an event of a stream

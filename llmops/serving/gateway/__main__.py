@@ -13,7 +13,7 @@ from pathlib import Path
 from llmops.errors import LLMOpsError
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.server import Server
-from llmops.serving.keys import check_bind
+from llmops.serving.keys.check import check_bind
 from llmops.serving.roster import Single, load_serving
 from llmops.serving.state import state_folder
 

@@ -1,12 +1,12 @@
 """An answer made in a thread, and what it says in the event loop."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
+from llmops.models.giving_up import GivingUp
 from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.roster import Reply
 from llmops.streams import Stream
@@ -17,7 +17,7 @@ Outcome = Reply | Refusal | None
 class Answering:
     """Runs a generator of an answer's pieces to its end, its whole being the last thing said.
 
-    `give_up` closes the generator before its next piece, and so the engine's stream. `explain` says what to tell of an
+    `give_up` closes the generator before its next piece; the engine hears of it at once. `explain` says what to tell of an
     error. `ended` is called in the event loop when the thread is free again, with the reply, the refusal, or None where it
     was given up.
     """
@@ -29,7 +29,7 @@ class Answering:
         self._loop = asyncio.get_running_loop()
         self._said: asyncio.Queue[str | Reply | Refusal] = asyncio.Queue()
         self._generate, self._explain, self._ended = generate, explain, ended
-        self._given_up = threading.Event()
+        self._giving_up = GivingUp()
         threads.submit(self._run)
 
     async def next(self) -> str | Reply:
@@ -44,13 +44,14 @@ class Answering:
         return said
 
     def give_up(self) -> None:
-        self._given_up.set()
+        self._giving_up.give_up()
 
     def _run(self) -> None:
         try:
-            outcome: Outcome = self._pieces()
+            with self._giving_up.hears():
+                outcome: Outcome = self._pieces()
         except BaseException as error:
-            outcome = self._explain(error)
+            outcome = None if self._giving_up.is_so else self._explain(error)
         self._tell(self._finish, outcome)
 
     def _finish(self, outcome: Outcome) -> None:
@@ -62,11 +63,11 @@ class Answering:
                 self._said.put_nowait(outcome)
 
     def _pieces(self) -> Reply | None:
-        if self._given_up.is_set():
+        if self._giving_up.is_so:
             return None
         stream = Stream(self._generate())
         for piece in stream:
-            if self._given_up.is_set():
+            if self._giving_up.is_so:
                 stream.close()
                 return None
             self._tell(self._said.put_nowait, piece)

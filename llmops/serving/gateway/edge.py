@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmops.serving.gateway.refusal import Refusal, refusal_of
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.keys import Keys
+from llmops.serving.keys.check import Keys
 
 OPEN = ("/health", "/ready", "/hooks/mlflow")  # without a key; a hook has its signature
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmops.serving.gateway.refusal import Refusal
-from llmops.serving.keys import Key
+from llmops.serving.keys.key import Key
 
 _BUCKET = struct.Struct("<dd")  # what is left, and when that was: seconds since 1970
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from llmops.errors import EngineError
-from llmops.serving.keys import KeyRefused
-from llmops.serving.roster import UnknownModel, Unrestricted
+from llmops.errors import EngineError, WindowError
+from llmops.serving.keys.check import KeyRefused
+from llmops.serving.roster import Unbounded, UnknownModel, Unrestricted
 
 _log = logging.getLogger(__name__)
 _TYPES = {
@@ -53,7 +53,9 @@ def refusal_of(error: BaseException, request_id: str) -> Refusal:
             return Refusal(404, str(error), "model_not_found", "model")
         case Unrestricted():
             return Refusal(403, str(error), "groups_not_supported")
-        case EngineError() if "window" in str(error):
+        case Unbounded():
+            return Refusal(400, str(error), "unsupported_parameter", "max_tokens")
+        case WindowError():
             return Refusal(400, "the question doesn't fit the model's window. Ask shorter.", "context_length_exceeded")
     frames = "".join(traceback.format_tb(error.__traceback__))
     _log.error("request %s failed: %s\n%s", request_id, type(error).__name__, frames)

@@ -1,5 +1,6 @@
 """The gateway under uvicorn: on an address or an inherited socket, with TLS by files, and a graceful end."""
 
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -12,7 +13,10 @@ SWITCH_S = 0.0005  # between threads: with Python's 5 ms whoever answers waits f
 
 
 class Server(uvicorn.Server):
-    """Asked to end, it first says that it isn't ready any more; requests under way have `grace_s` to end."""
+    """Asked to end, it first says that it isn't ready any more; requests under way have `grace_s` to end.
+
+    Asked again, it ends at once.
+    """
 
     def __init__(
         self, app: FastAPI, host: str = "127.0.0.1", port: int = 0, grace_s: float = 60.0, certificate: Path | None = None,
@@ -31,6 +35,9 @@ class Server(uvicorn.Server):
         super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         self._gateway.drain()
         super().handle_exit(sig, frame)
 

@@ -26,7 +26,7 @@ from llmops.serving import state
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.server import Server
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.keys import check_bind
+from llmops.serving.keys.check import check_bind
 from llmops.serving.options import Options
 from llmops.serving.rollout.plan import read_plan
 from llmops.serving.rollout.planned import PlannedRoster
@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 class Worker(Server):
-    """Asked to end, it first leaves new callers to the other workers; those whom it let in are answered."""
+    """Asked to end, it first leaves new callers to the other workers; those whom it let in are answered.
+
+    Asked again, as by systemd beside the supervisor, it does the same.
+    """
 
     def __init__(self, app: FastAPI, options: Options, is_leaving: threading.Event) -> None:
         files = [Path(file) if file else None for file in (options.certificate, options.private_key)]
@@ -45,7 +48,9 @@ class Worker(Server):
         self._is_leaving = is_leaving
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._is_leaving.is_set() or not self.started:
+        if self._is_leaving.is_set():
+            return
+        if not self.started:
             super().handle_exit(sig, frame)
             return
         self._is_leaving.set()
