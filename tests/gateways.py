@@ -1,9 +1,11 @@
-"""Gateways for tests: over an answerer on a small engine, and under a real server."""
+"""Gateways for tests: over an answerer on a small engine, and under a real server; and clients that ask all the time."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,76 @@ class Load:
                 self.answered += 1
             except httpx.HTTPError as error:
                 self.failed.append(repr(error))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a client got: a status, who the header and the body say answered, and what was said, of which documents."""
+
+    status: int
+    header: str
+    body: str
+    text: str
+    tokens: int = 0
+    documents: tuple[str, ...] = ()
+    streamed: bool = False
+
+
+def hear(url: str, stream: bool = False) -> Heard:
+    """Ask a gateway, with a new connection. A stream that breaks off has status 200, and no body's word of who answered."""
+    said = httpx.post(url + CHAT, json=body(stream=stream), timeout=180, trust_env=False)
+    header = said.headers.get("x-llmops-release", "")
+    if said.is_error:
+        return Heard(said.status_code, header, "", said.text, streamed=stream)
+    answer, text = _streamed(said.text) if stream else (said.json(), "")
+    if not stream:
+        text = answer["choices"][0]["message"]["content"]
+    documents = tuple(one["document"] for one in answer.get("sources", ()))
+    tokens = answer.get("usage", {}).get("completion_tokens", 0)
+    return Heard(said.status_code, header, answer.get("release", {}).get("uri", ""), text, tokens, documents, stream)
+
+
+def _streamed(said: str) -> tuple[dict[str, Any], str]:
+    """The last event of a stream and its text, or, where it broke off, what it said of that."""
+    lines = [line.removeprefix("data: ") for line in said.splitlines() if line.startswith("data: ")]
+    if not lines or lines[-1] != "[DONE]":
+        return {}, said[-500:]
+    events = [json.loads(line) for line in lines[:-1]]
+    return events[-1], "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+
+
+class Clients:
+    """Ask all the time, every other one for streams; `heard` is what they got, `lost` why they got nothing."""
+
+    def __init__(self, url: str, count: int) -> None:
+        self._url, self._ended = url, threading.Event()
+        self.heard, self.lost = list[Heard](), list[str]()
+        self._threads = [threading.Thread(target=self._ask, args=(number % 2 == 0,)) for number in range(count)]
+
+    def __enter__(self) -> "Clients":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more were answered."""
+        so_many = self.answered + more
+        wait_for(lambda: self.answered >= so_many, 300)
+
+    @property
+    def answered(self) -> int:
+        return sum(1 for one in list(self.heard) if one.body)
+
+    def _ask(self, stream: bool) -> None:
+        while not self._ended.is_set():
+            try:
+                self.heard.append(hear(self._url, stream))
+            except httpx.HTTPError as error:
+                self.lost.append(repr(error))
+            if self.lost or not self.heard[-1].body:
+                self._ended.wait(0.1)

@@ -14,7 +14,7 @@ import pytest
 
 from llmops.errors import DeploymentError
 from llmops.serving import process, state
-from llmops.serving.keys import create_key
+from llmops.serving.keys.file import create_key
 from llmops.serving.options import Options
 from llmops.serving.state import Deployment
 from llmops.serving.status import describe, describe_fully

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,11 +20,12 @@ import mlflow
 import pytest
 from conftest import use_store
 from cryptography.fernet import Fernet
+from gateways import client
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from servers import Server, create_users, mlflow_server
 
 from llmops.errors import ConfigError, DeploymentError, LLMOpsError
-from llmops.registry.webhook import EVENTS, KEY, PRIVATE, SCHEMES, TOLERANCE_S, register, verify
+from llmops.registry.webhook import EVENTS, KEY, PRIVATE, SCHEMES, TOLERANCE_S, Deliveries, register, verify
 from llmops.serving.process import check_port
 from pipelines.webhook import WebhookConfig, main
 
@@ -40,15 +42,38 @@ def signed(secret: str = SECRET, delivery: str = "d1", sent: int = 1_000_000, bo
     return {"X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": str(sent), "X-MLflow-Signature": signature}
 
 
-def test_a_signed_delivery_is_taken_once() -> None:
-    seen: dict[str, float] = {}
+@pytest.fixture
+def seen(tmp_path: Path) -> Deliveries:
+    return Deliveries(tmp_path / "deliveries")
+
+
+def test_a_signed_delivery_is_taken_once(seen: Deliveries) -> None:
     assert verify(SECRET, signed(), b"{}", seen, 1_000_001)
     assert not verify(SECRET, signed(), b"{}", seen, 1_000_002)
     assert verify(SECRET, signed(delivery="d2"), b"{}", seen, 1_000_002)
 
 
-def test_names_of_headers_may_be_in_small_letters() -> None:
-    assert verify(SECRET, {name.lower(): value for name, value in signed().items()}, b"{}", {}, 1_000_000)
+def test_what_one_worker_took_no_other_takes(tmp_path: Path) -> None:
+    headers = signed(sent=int(time.time()))
+    workers = [client(tmp_path, webhook_secret=SECRET) for _ in range(2)]
+    taken = [worker.post("/hooks/mlflow", content=b"{}", headers=headers).status_code for worker in workers * 2]
+    assert taken == [204, 401, 401, 401]
+    assert client(tmp_path / "other", webhook_secret=SECRET).post("/hooks/mlflow", content=b"{}", headers=headers).is_success
+
+
+def test_of_many_who_hear_a_delivery_at_once_one_takes_it(seen: Deliveries) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        heard = [threads.submit(verify, SECRET, signed(), b"{}", Deliveries(seen.folder), 1_000_000) for _ in range(64)]
+    assert [one.result() for one in heard].count(True) == 1
+
+
+def test_a_delivery_that_cannot_be_noted_is_refused(seen: Deliveries) -> None:
+    seen.folder.touch()  # as where the disk is full
+    assert not verify(SECRET, signed(), b"{}", seen, 1_000_000)
+
+
+def test_names_of_headers_may_be_in_small_letters(seen: Deliveries) -> None:
+    assert verify(SECRET, {name.lower(): value for name, value in signed().items()}, b"{}", seen, 1_000_000)
 
 
 FORGED = {
@@ -65,29 +90,27 @@ FORGED = {
 
 
 @pytest.mark.parametrize("headers, body", FORGED.values(), ids=FORGED)
-def test_a_forged_delivery_is_refused_and_not_remembered(headers: dict[str, str], body: bytes) -> None:
-    seen: dict[str, float] = {}
-    assert not verify(SECRET, headers, body, seen, 1_000_000) and not seen
+def test_a_forged_delivery_is_refused_and_not_remembered(headers: dict[str, str], body: bytes, seen: Deliveries) -> None:
+    assert not verify(SECRET, headers, body, seen, 1_000_000) and not seen.folder.exists()
 
 
-def test_nothing_is_signed_with_an_empty_secret() -> None:
-    assert not verify("", signed(""), b"{}", {}, 1_000_000)
+def test_nothing_is_signed_with_an_empty_secret(seen: Deliveries) -> None:
+    assert not verify("", signed(""), b"{}", seen, 1_000_000)
 
 
 @pytest.mark.parametrize("late", [-TOLERANCE_S - 1, TOLERANCE_S + 1])
-def test_a_stale_delivery_is_refused(late: int) -> None:
-    assert not verify(SECRET, signed(), b"{}", {}, 1_000_000 + late)
-    assert verify(SECRET, signed(), b"{}", {}, 1_000_000 + late - late // abs(late))
+def test_a_stale_delivery_is_refused(late: int, seen: Deliveries) -> None:
+    assert not verify(SECRET, signed(), b"{}", seen, 1_000_000 + late)
+    assert verify(SECRET, signed(), b"{}", seen, 1_000_000 + late - late // abs(late))
 
 
-def test_a_delivery_is_remembered_until_it_is_stale_and_no_longer() -> None:
-    seen: dict[str, float] = {}
+def test_a_delivery_is_remembered_until_it_is_stale_and_no_longer(seen: Deliveries) -> None:
     assert verify(SECRET, signed(sent=1_000_000 + TOLERANCE_S), b"{}", seen, 1_000_000)  # the server's clock is ahead
     assert not verify(SECRET, signed(sent=1_000_000 + TOLERANCE_S), b"{}", seen, 1_000_000 + 2 * TOLERANCE_S)
     for count in range(20):
         sent = 1_000_000 + (count + 2) * 2 * TOLERANCE_S
         assert verify(SECRET, signed(delivery=f"n{count}", sent=sent), b"{}", seen, sent)
-    assert list(seen) == ["n19"]
+    assert len(list(seen.folder.iterdir())) == 1
 
 
 # The tracking server
@@ -97,15 +120,15 @@ def test_a_delivery_is_remembered_until_it_is_stale_and_no_longer() -> None:
 class Gateway:
     """A receiver that verifies what it gets: the body of what it took, or None."""
 
+    seen: Deliveries
     url: str = ""
     secret: str = SECRET
-    seen: dict[str, float] = field(default_factory=dict)
     heard: "queue.Queue[tuple[dict[str, str], bytes, bool]]" = field(default_factory=queue.Queue)
 
 
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    found = Gateway()
+def gateway(seen: Deliveries) -> Iterator[Gateway]:
+    found = Gateway(seen)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -170,8 +193,9 @@ def test_a_gateway_is_told_of_a_moved_alias_and_knows_who_says_so(at_server: mlf
     assert good and told["entity"] == "model_version_alias"
     assert told["data"] == {"name": "handbook", "alias": "champion", "version": "1"}
     assert not verify(SECRET, headers, body, gateway.seen, time.time())  # replayed
-    assert not verify(SECRET, headers, body, {}, time.time() + TOLERANCE_S + 60)
-    assert not verify("a secret that was only guessed", headers, body, {}, time.time())
+    gateway.seen = Deliveries(gateway.seen.folder / "anew")
+    assert not verify(SECRET, headers, body, gateway.seen, time.time() + TOLERANCE_S + 60)
+    assert not verify("a secret that was only guessed", headers, body, gateway.seen, time.time())
     at_server.delete_registered_model_alias("handbook", "champion")
     _, body, good = gateway.heard.get(timeout=60)
     assert good and json.loads(body)["action"] == "deleted"

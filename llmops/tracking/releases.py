@@ -49,7 +49,7 @@ def read_release(uri: str) -> Release:
     Raises:
         ArtifactError: it is something else, such as an index or an adapter.
     """
-    flavors = mlflow.models.get_model_info(versions.at_hand(uri)).flavors
+    flavors = mlflow.models.Model.load(versions.at_hand(uri)).flavors  # `get_model_info` asks the store too
     config = flavors.get("python_function", {}).get("config")
     if not isinstance(config, dict) or "generator" not in config:
         raise ArtifactError(f"{uri} is a model of flavor {', '.join(flavors)}, expected a release: a version of an app.")

@@ -35,8 +35,8 @@ def create_app(
 ) -> FastAPI:  # fmt: skip
     """The application; its `state.gateway` is the `Gateway`.
 
-    `folder` is the deployment's: its keys.json, and rates that its workers share. `wake` is called when a signed webhook
-    says that an alias moved, `heard` with what came of each request.
+    `folder` is the deployment's: its keys.json, and rates and deliveries that its workers share. `wake` is called when a
+    signed webhook says that an alias moved, `heard` with what came of each request.
 
     Raises:
         ConfigError: the keys can't be read.

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from llmops.registry.webhook import verify
+from llmops.registry.webhook import Deliveries, verify
 from llmops.serving.gateway import feedback
 from llmops.serving.gateway.call import LEFT, Books, Call, Caller, Outcome
 from llmops.serving.gateway.limits import Admission
@@ -23,7 +23,9 @@ from llmops.serving.gateway.requests import AnyRequest, FeedbackRequest, read_qu
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.gateway.shapes import Shape
 from llmops.serving.gateway.traces import Traces
-from llmops.serving.keys import FILE, Key, Keys
+from llmops.serving.keys.check import Keys
+from llmops.serving.keys.file import FILE
+from llmops.serving.keys.key import Key
 from llmops.serving.roster import Asked, Identity, Reply, Roster
 
 RELEASE_HEADER, SSE = "x-llmops-release", "text/event-stream"
@@ -46,7 +48,7 @@ class Gateway:
         self._books = Books(roster.name, self._admission, self.metrics, self._rates, self.traces, heard)
         self._threads = ThreadPoolExecutor(settings.max_in_flight, "answer")
         self._tellers = ThreadPoolExecutor(2, "feedback")
-        self._deliveries: dict[str, float] = {}
+        self._deliveries = Deliveries(folder / "deliveries")
 
     @property
     def in_flight(self) -> int:
