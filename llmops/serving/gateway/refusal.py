@@ -57,11 +57,12 @@ def refusal_of(error: BaseException, request_id: str) -> Refusal:
             return Refusal(400, str(error), "unsupported_parameter", "max_tokens")
         case WindowError():
             return Refusal(400, "the question doesn't fit the model's window. Ask shorter.", "context_length_exceeded")
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("request %s failed: %s\n%s", request_id, type(error).__name__, frames)
-    kind = type(error).__name__
-    if isinstance(error, EngineError):
+    kind, frames = type(error).__name__, traceback.extract_tb(error.__traceback__)
+    if isinstance(error, EngineError):  # one line: while an engine is away, each request has one
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+        _log.error("request %s failed: %s, at %s", request_id, kind, place)
         return Refusal(503, f"the engine gave no answer ({kind}, request {request_id}). Ask again.", "engine_error", None, 1)
+    _log.error("request %s failed: %s\n%s", request_id, kind, "".join(traceback.format_list(frames)))
     return Refusal(
         500, f"the answer failed ({kind}, request {request_id}). Tell who runs this deployment.", "internal_error"
     )
