@@ -87,7 +87,7 @@ def _with_parts(uris: Iterable[str]) -> set[Path]:
         if place is not None and place not in kept:
             kept.add(place)
             described = [*place.glob("MLmodel"), *place.rglob("*.json")]
-            waiting += [one.group() for file in described for one in _PINNED.finditer(file.read_text(encoding="utf-8"))]
+            waiting += [one.group() for file in described for one in _PINNED.finditer(file.read_text(errors="replace"))]
     return kept
 
 

@@ -81,7 +81,8 @@ def get_version(uri: str) -> Registered:
     Raises:
         ArtifactError: there is no such version, or it isn't one of ours.
     """
-    if known := copies.recall(uri):
+    known = copies.recall(uri)
+    if known and known.keys() == Registered.__annotations__.keys():
         return Registered(**known)
     client = mlflow.MlflowClient()
     name, separator, alias = uri.removeprefix("models:/").partition("@")
