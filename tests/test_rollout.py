@@ -2,9 +2,11 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import EchoEngine, Parrot, bot, release
@@ -319,3 +321,17 @@ def test_a_release_that_says_nothing_or_fails_on_its_engine_is_no_good(known: li
 
     with pytest.raises(EngineError, match="died"):
         probe(serving(ONE, Dead()), known)
+
+
+def test_a_release_whose_every_answer_takes_longer_than_a_request_may_is_no_good() -> None:
+    class Slow(Parrot):
+        waits = [0.0, 0.3]
+
+        def says(self, request: Any) -> str:
+            time.sleep(self.waits.pop())
+            return super().says(request)
+
+    probe(serving(ONE, Slow("This is 1.")), [golden("This is 1.")] * 2, limit_s=0.2)  # the second one is in time
+    Slow.waits = [0.3]
+    with pytest.raises(ArtifactError, match=r"takes 0.3 s for an answer, and requests have 0.2 s \(request_timeout_s\)"):
+        probe(serving(ONE, Slow("This is 1.")), [golden("This is 1.")], limit_s=0.2)

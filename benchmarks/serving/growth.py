@@ -51,11 +51,14 @@ class Watch:
         self.total = (Series(), Series())
 
     def look(self, processes: Mapping[str, psutil.Process]) -> None:
-        """Note the memory (PSS) and the open file handles of each, and of all together."""
+        """Note the memory of each that it shares with nobody (USS), its open file handles, and those of all together.
+
+        What processes share would count for fewer of them when others end, and look like growth.
+        """
         second, seen = time.monotonic() - self._start, []
         for name, process in processes.items():
             with suppress(psutil.Error, OSError):  # it has ended
-                found = pss_mb(process), float(process.num_fds())
+                found = float(process.memory_full_info().uss) / 1e6, float(process.num_fds())
                 seen.append(found)
                 self._add(self._series.setdefault(f"{name} ({process.pid})", (Series(), Series())), second, found)
         if seen:

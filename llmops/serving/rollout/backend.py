@@ -4,6 +4,7 @@ The reconciler prepares a release and says in the plan how workers load it; when
 """
 
 import json
+import math
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -149,14 +150,15 @@ def backend_of(name: str, options: Options) -> Backend:
 
 
 def load_planned(name: str, uri: str, how: How) -> Serving:
-    """Load a release in a worker as the plan says, and let it prove that it answers.
+    """Load a release in a worker as the plan says, and let it prove that it answers, within the time of a request.
 
     Raises:
         LLMOpsError: it can't be loaded, or doesn't answer as it did when it was made.
     """
+    deployment = state.read(name)
     serving = _load_on_engine(name, uri, how) if how.engine else load_serving(name, uri)
     try:
-        probe(serving, read_golden(serving))
+        probe(serving, read_golden(serving), deployment.options.request_timeout_s if deployment else math.inf)
     except BaseException:
         let_go(serving)
         raise

@@ -1,6 +1,8 @@
 """Whether a release that was just loaded answers as it did when it was made, on what it runs on now."""
 
 import json
+import math
+import time
 from collections.abc import Sequence
 
 from llmops.errors import ArtifactError
@@ -18,18 +20,27 @@ def read_golden(serving: Serving) -> list[Golden]:
     return [Golden(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def probe(serving: Serving, golden: Sequence[Golden]) -> None:
+def probe(serving: Serving, golden: Sequence[Golden], limit_s: float = math.inf) -> None:
     """Ask what was asked then. Other requests in a batch may round an answer otherwise, so most have to be the same.
 
-    Another engine may say it in other words; what an adapter computes on it was compared when it was loaded.
+    Another engine may say it in other words; what an adapter computes on it was compared when it was loaded. The first
+    answer is slower than later ones, so one within `limit_s` is enough.
 
     Raises:
-        ArtifactError: it says something else on the same engine, or nothing.
+        ArtifactError: it says something else on the same engine, or nothing, or takes too long.
         EngineError: it doesn't answer.
     """
-    if not golden:
-        _ask(serving, _ANY)
-    replies = [(one, _ask(serving, one.question)) for one in golden]
+    fastest_s = math.inf
+    replies = []
+    for one in golden or [Golden(_ANY, "", {})]:
+        start = time.monotonic()
+        replies.append((one, _ask(serving, one.question)))
+        fastest_s = min(fastest_s, time.monotonic() - start)
+    if fastest_s > limit_s:
+        raise ArtifactError(
+            f"{serving.identity.uri} takes {fastest_s:.1f} s for an answer, and requests have {limit_s:g} s "
+            "(request_timeout_s). Give them longer, or deploy a faster one."
+        )
     for one, reply in replies:
         if one.answer and not reply.text.strip():
             raise ArtifactError(f"{serving.identity.uri} says nothing to {one.question!r}, expected {one.answer!r}.")
