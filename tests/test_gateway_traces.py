@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 import pytest
 from conftest import ROOT
 from fakes import EchoEngine, Parrot, bot, release, retriever
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from gateways import CHAT, IDENTITY, QUESTION, SlowEngine, body, gateway, told
+from gateways import CHAT, IDENTITY, QUESTION, body, gateway, told
 from mlflow.entities import Trace
 from test_feedback import registered
 
@@ -20,7 +24,8 @@ from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.metrics import forget_worker
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.gateway.traces import Told, Traces
+from llmops.serving.gateway.traces import Step, Told, Traces
+from llmops.serving.gateway.tracing import Tracing
 from llmops.serving.keys.file import create_key
 from llmops.serving.roster import AnswererServing, Asked, Identity, Single
 from llmops.tracking.feedback import collect_feedback
@@ -72,25 +77,76 @@ def test_no_answer_is_traced_at_rate_0(store: str, tmp_path: Path) -> None:
     assert traced(app) == []
 
 
-def test_traces_that_find_no_room_are_dropped_and_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, dropped, failed = SlowEngine(), [], []
+class Held:
+    """A writer that waits until it may, and then can't."""
 
-    def write(told: Told) -> None:
-        engine.begun.set()
-        engine.let.acquire()
-        raise ConnectionError("the tracking server is away")
+    def __init__(self) -> None:
+        self.begun, self.let, self.is_closed = threading.Event(), threading.Event(), False
 
-    monkeypatch.setattr("llmops.serving.gateway.traces.write", write)
-    traces = Traces(1.0, 2, lambda: dropped.append(1), lambda: failed.append(1))
-    told = Told("chatcmpl-1", "handbook", IDENTITY, Asked(Query(QUESTION)), None, "", [], 0, 0)
-    traces.add(told)
-    assert engine.begun.wait(20)
+    def write(self, batch: Sequence[Told]) -> int:
+        self.begun.set()
+        self.let.wait(20)
+        return len(batch)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def kill(self) -> None:
+        self.let.set()
+
+
+TOLD = Told("chatcmpl-1", "handbook", IDENTITY, Asked(Query(QUESTION)), None, "", [], 0, 0)
+
+
+def test_traces_that_find_no_room_are_dropped_and_counted_and_nobody_waits() -> None:
+    held, dropped, failed = Held(), list[int](), list[int]()
+    traces = Traces(1.0, 2, lambda: dropped.append(1), lambda: failed.append(1), held)
+    traces.add(TOLD)
+    assert held.begun.wait(20)
     for _ in range(5):
-        traces.add(told)
+        traces.add(TOLD)
     assert len(dropped) == 3
-    engine.let.release(9)
+    held.let.set()
     traces.flush()
     assert len(failed) == 3
+    traces.close(10)
+    assert held.is_closed
+
+
+def test_a_gateway_that_ends_does_not_wait_for_a_store_that_does_not_answer() -> None:
+    held = Held()
+    traces = Traces(1.0, 2, lambda: None, lambda: None, held)
+    traces.add(TOLD)
+    assert held.begun.wait(20) and not held.let.is_set()
+    traces.close(0.1)
+    assert held.let.is_set()
+
+
+def test_what_writes_traces_is_another_process_that_is_started_again_and_ends_with_its_gateway(store: str) -> None:
+    tracing, others = Tracing(), writers()
+    assert tracing.write([TOLD]) == 0
+    (first,) = writers() - others
+    first.kill()
+    first.wait()
+    assert tracing.write([TOLD, TOLD]) == 0 and len(mlflow.search_traces()) == 3
+    (second,) = writers() - others
+    assert second.pid != first.pid and second.nice() > psutil.Process().nice()
+    second.terminate()  # as systemd does with all of a unit: it still writes what its gateway has
+    assert tracing.write([TOLD]) == 0
+    tracing.close()
+    assert writers() == others and tracing.write([TOLD]) == 1
+
+
+def writers() -> set[psutil.Process]:
+    return {one for one in psutil.Process().children() if "llmops.serving.gateway.tracing" in one.cmdline()}
+
+
+def test_a_trace_that_cannot_be_written_costs_no_other(store: str) -> None:
+    tracing = Tracing()
+    broken = replace(TOLD, steps=[Step("x", "CHAIN", 7, 0)])  # below a span that isn't there
+    assert tracing.write([broken, TOLD]) == 1 and len(mlflow.search_traces()) == 1
+    assert tracing.write([replace(TOLD, reply=lambda: 0)]) == 1  # type: ignore[arg-type]
+    tracing.close()
 
 
 # What people say

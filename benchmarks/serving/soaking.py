@@ -122,7 +122,8 @@ def _processes(deployment: Deployment) -> dict[str, psutil.Process]:
     found = {}
     for slot, running in find_processes(deployment.name).items():
         if running.alive:
-            found[slot] = psutil.Process(running.pid)
+            found[slot] = process = psutil.Process(running.pid)
+            found |= {f"{slot} traces": child for child in process.children() if slot.startswith("worker")}
     engine = engines.engine_of(deployment.name)
     for number, process in enumerate(processes_of(record.path(engine.key, "pid")) if engine else ()):
         found[f"engine {number}"] = process

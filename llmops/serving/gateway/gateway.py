@@ -23,6 +23,7 @@ from llmops.serving.gateway.requests import AnyRequest, FeedbackRequest, read_qu
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.gateway.shapes import Shape
 from llmops.serving.gateway.traces import Traces
+from llmops.serving.gateway.tracing import Tracing
 from llmops.serving.keys.check import Keys
 from llmops.serving.keys.file import FILE
 from llmops.serving.keys.key import Key
@@ -41,8 +42,9 @@ class Gateway:
         self.draining = False
         self.metrics, self.keys = Metrics(), Keys(folder / FILE)
         self.traces = Traces(
-            settings.trace_rate, settings.trace_queue, self.metrics.traces_dropped.inc, self.metrics.traces_failed.inc
-        )
+            settings.trace_rate, settings.trace_queue, self.metrics.traces_dropped.inc, self.metrics.traces_failed.inc,
+            Tracing(),
+        )  # fmt: skip
         self._admission = Admission(settings.max_in_flight, settings.max_waiting)
         self._rates = Rates(folder / "rates")
         self._books = Books(roster.name, self._admission, self.metrics, self._rates, self.traces, heard)

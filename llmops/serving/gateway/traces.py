@@ -1,7 +1,7 @@
-"""Answers as MLflow traces, written by a thread of its own: no request waits for the tracking server.
+"""Answers that are to become MLflow traces: no request waits for the tracking server.
 
-Spans are noted while an answer is made, and become MLflow's afterwards. A queue of bounded length lies between; what finds
-no room is dropped and counted.
+Spans are noted while an answer is made, and become MLflow's afterwards, in a process beside this one (`tracing`). A queue
+of bounded length lies between; what finds no room is dropped and counted.
 """
 
 import logging
@@ -9,16 +9,15 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from llmops.serving.roster import Asked, Identity, Reply
 from llmops.types import Span
 
-ANSWER_TAG, DEPLOYMENT_TAG, RELEASE_TAG = "llmops.answer", "llmops.deployment", "llmops.release"
-_BATCH = 50  # traces that are handed to MLflow before it is waited for
+_BATCH = 50  # traces that are handed on before it is waited for
 _log = logging.getLogger(__name__)
 
 
@@ -74,11 +73,26 @@ class Told:
     parent: str = ""  # the caller's W3C traceparent
 
 
+class Writer(Protocol):
+    """Writes traces, one batch after the other."""
+
+    def write(self, batch: Sequence[Told]) -> int:
+        """Write them, and return how many could not be."""
+
+    def close(self) -> None:
+        """End, when all is written."""
+
+    def kill(self) -> None:
+        """End now, from any thread."""
+
+
 class Traces:
     """Writes a share `rate` of the answers; `dropped` and `failed` count those that are lost."""
 
-    def __init__(self, rate: float, most_waiting: int, dropped: Callable[[], None], failed: Callable[[], None]) -> None:
-        self._rate, self._dropped, self._failed = rate, dropped, failed
+    def __init__(
+        self, rate: float, most_waiting: int, dropped: Callable[[], None], failed: Callable[[], None], writer: Writer
+    ) -> None:
+        self._rate, self._dropped, self._failed, self._writer = rate, dropped, failed, writer
         self._queue: queue.Queue[Told | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._write_all, name="traces", daemon=True)
         self._thread.start()
@@ -105,85 +119,24 @@ class Traces:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         except queue.Full:
             _log.error("traces that waited are lost: the tracking server was too slow")
+        if self._thread.is_alive():
+            self._writer.kill()
 
     def _write_all(self) -> None:
-        import mlflow
-
-        while (told := self._queue.get()) is not None:
-            batch: list[Told | None] = [told]
+        is_over = False
+        while not is_over:
+            batch = [self._queue.get()]
             while len(batch) < _BATCH and batch[-1] is not None:
                 try:
                     batch.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
-            for one in filter(None, batch):
-                self._try_to_write(one)
-            mlflow.flush_trace_async_logging()  # its queues drop without a word
+            is_over = batch[-1] is None
+            self._write([told for told in batch if told is not None])
             for _ in batch:
                 self._queue.task_done()
-            if batch[-1] is None:
-                return
+        self._writer.close()
 
-    def _try_to_write(self, told: Told) -> None:
-        try:
-            write(told)
-        except Exception as error:
+    def _write(self, batch: Sequence[Told]) -> None:
+        for _ in range(self._writer.write(batch) if batch else 0):
             self._failed()
-            _log.error("a trace could not be written: %s", type(error).__name__)
-
-
-def write(told: Told) -> None:
-    """Make an MLflow trace of an answer; its root is as that of a release which MLflow serves."""
-    import mlflow
-
-    root = mlflow.start_span_no_context(
-        "predict", "AGENT", inputs={"request": request_of(told.asked)}, start_time_ns=told.start_ns,
-        tags=_tags(told), metadata=_metadata(told),
-    )  # fmt: skip
-    spans: list[Any] = []
-    for step in told.steps:
-        parent = spans[step.parent] if step.parent >= 0 else root
-        values = dict(step.values)
-        span = mlflow.start_span_no_context(
-            step.name, step.kind, parent, values.pop("inputs", None), start_time_ns=step.start_ns
-        )
-        if "outputs" in values:
-            span.set_outputs(values.pop("outputs"))
-        span.set_attributes(values)
-        spans.append(span)
-    for span, step in reversed(list(zip(spans, told.steps, strict=True))):
-        span.end(end_time_ns=step.end_ns)
-    if told.reply is not None:
-        root.set_outputs(response_of(told.reply))
-    if told.error:
-        root.set_attributes({"llmops.error": told.error})
-    root.end(status="ERROR" if told.error else "OK", end_time_ns=told.end_ns)
-
-
-def request_of(asked: Asked) -> dict[str, Any]:
-    """What was asked, as a ResponsesAgent is asked it."""
-    query = asked.query
-    said = [*((one.role, one.content) for one in query.history), ("user", query.question)]
-    return {"input": [{"role": role, "content": content} for role, content in said]}
-
-
-def response_of(reply: Reply) -> dict[str, Any]:
-    """An answer as a ResponsesAgent gives it."""
-    content = [{"type": "output_text", "text": reply.text}]
-    item = {"type": "message", "id": "answer", "role": "assistant", "content": content}
-    return {"object": "response", "output": [item], "custom_outputs": reply.details}
-
-
-def _tags(told: Told) -> dict[str, str]:
-    tags = {
-        ANSWER_TAG: told.answer_id, DEPLOYMENT_TAG: told.deployment, RELEASE_TAG: told.identity.uri,
-        "llmops.version": told.identity.version, "llmops.adapter": told.identity.adapter, "traceparent": told.parent,
-    }  # fmt: skip
-    return {name: value for name, value in tags.items() if value}
-
-
-def _metadata(told: Told) -> dict[str, str]:
-    metadata = {
-        "mlflow.modelId": told.identity.model_id, "mlflow.trace.user": told.user, "mlflow.trace.session": told.session
-    }  # fmt: skip
-    return {name: value for name, value in metadata.items() if value}
