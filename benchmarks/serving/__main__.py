@@ -40,7 +40,7 @@ class ServingBenchmark:
     requests: int = step.setting("throughput: requests of a load on the engine, 32 at once", 96)
     peer_requests: int = step.setting("throughput: requests of a load on mlflow models serve", 16)
     pairs: int = step.setting("throughput: interleaved pairs with the bare engine", 5)
-    rounds: int = step.setting("throughput: interleaved rounds with mlflow models serve", 3)
+    rounds: int = step.setting("throughput: interleaved rounds with mlflow models serve; 0 leaves it out", 3)
     added_requests: int = step.setting("overhead and rag: interleaved requests", 500)
     engine_ms: float = step.setting("overhead and rag: what the stub engine takes, in milliseconds", 50.0)
     reads: int = step.setting("rag: prompts of each kind that vLLM reads", 20)

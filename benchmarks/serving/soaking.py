@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -122,8 +123,9 @@ def _processes(deployment: Deployment) -> dict[str, psutil.Process]:
     found = {}
     for slot, running in find_processes(deployment.name).items():
         if running.alive:
-            found[slot] = process = psutil.Process(running.pid)
-            found |= {f"{slot} traces": child for child in process.children() if slot.startswith("worker")}
+            with suppress(psutil.Error):  # it has ended
+                found[slot] = process = psutil.Process(running.pid)
+                found |= {f"{slot} traces": child for child in process.children()}
     engine = engines.engine_of(deployment.name)
     for number, process in enumerate(processes_of(record.path(engine.key, "pid")) if engine else ()):
         found[f"engine {number}"] = process

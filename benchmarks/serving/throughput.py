@@ -62,7 +62,8 @@ def _measure(
         ratios = [one / other for one, other in zip(rates["gateway"], rates["direct"], strict=True)]
         found[f"throughput_vs_bare_engine{ending}"] = median(ratios)
         found[f"throughput_details_engine{ending}"] = {"tokens_per_s": rates, "pairs": ratios}
-        for peer, key in ((_model_served, "vs_models_serve"), (_release_served, "vs_release_in_models_serve")):
+        peers = ((_model_served, "vs_models_serve"), (_release_served, "vs_release_in_models_serve"))
+        for peer, key in peers if rounds else ():
             with peer(application, version, place) as make:
                 level, tried = _best_level(make, peer_requests)
                 both = {"gateway": loads["gateway"], "peer": _load(make, max(level, peer_requests), level)}
