@@ -23,7 +23,7 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one core has nothing to do while the other ends with them."""
-    first = ("test_path.py", "test_vllm.py", "test_rollout_vllm.py", "test_ledger_faults.py")
+    first = ("test_path.py", "test_vllm.py", "test_rollout_vllm.py", "test_soak.py", "test_ledger_faults.py")
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 

@@ -62,10 +62,11 @@ def has_versions(name: str) -> bool:
 
 
 def is_whole(version: Registered) -> bool:
-    """Whether the files of a version are still there."""
+    """Whether the files of a version are still there, and its logged model wasn't deleted, whose files MLflow leaves."""
     try:
+        mlflow.get_logged_model(version.model_id)
         return (download(version.uri) / "MLmodel").is_file()
-    except ArtifactError:
+    except (ArtifactError, MlflowException):
         return False
 
 
