@@ -3,7 +3,9 @@
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +95,19 @@ def test_a_version_is_fetched_once_and_known_when_the_store_is_not_asked(
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", None)
     assert get_version(ONE) == known and read_release(ONE) == release
     assert download(ONE) == download(ONE) and (download(str(release.generator.adapter)) / "adapter").is_dir()
+
+
+def test_several_processes_may_note_the_same_version_at_once(kept: Path) -> None:
+    known, start = vars(get_version(ONE)), threading.Barrier(8)
+
+    def note(_: int) -> None:
+        start.wait(20)
+        for _ in range(200):
+            copies.remember(ONE, known)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(note, range(8)))
+    assert copies.recall(ONE) == known
 
 
 def test_what_can_come_to_mean_another_version_is_always_asked_for(kept: Path) -> None:

@@ -44,6 +44,17 @@ def test_what_is_written_is_read_again() -> None:
     assert [one.name for one in state.read_all()] == ["handbook"]
 
 
+def test_copies_go_with_the_last_deployment_whatever_is_kept_of_it(folder: Path) -> None:
+    for name in ("handbook", "other"):
+        state.write(deployment(name))
+        (state.deployment_folder(name) / "keys.json").touch()
+    (folder / "copies" / "store").mkdir(parents=True)
+    state.remove("handbook")
+    assert (folder / "copies").exists()
+    state.remove("other", keep=("keys.json",))  # as when it ran in the foreground
+    assert not (folder / "copies").exists() and (folder / "other" / "keys.json").exists()
+
+
 def test_nobody_else_may_read_it(folder: Path) -> None:
     state.write(deployment())
     assert stat.S_IMODE((folder / "handbook").stat().st_mode) == 0o700

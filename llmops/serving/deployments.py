@@ -86,7 +86,6 @@ def delete(name: str) -> str:
             return f"there is no deployment {name}: nothing was deleted"
         lifecycle.end(name, existing)
         state.remove(name)
-        state.remove_copies()
     return f"{name} was deleted"
 
 

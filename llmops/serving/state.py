@@ -107,9 +107,13 @@ def read(name: str) -> Deployment | None:
 
 def read_all() -> list[Deployment]:
     """All deployments by name."""
+    return [deployment for name in sorted(_names()) if (deployment := read(name)) is not None]
+
+
+def _names() -> set[str]:
     found = {path.parent.name for path in state_folder().glob(f"*/{DEPLOYMENT}")}
     found |= {path.stem for path in state_folder().glob("*.json")}  # an earlier version's
-    return [deployment for name in sorted(found - set(_TAKEN)) if (deployment := read(name)) is not None]
+    return found - set(_TAKEN)
 
 
 def write(deployment: Deployment) -> None:
@@ -153,7 +157,10 @@ def forget(name: str) -> None:
 
 
 def remove(name: str, keep: tuple[str, ...] = ()) -> None:
-    """Remove what is known of a deployment, but for files to keep."""
+    """Remove what is known of a deployment, but for files to keep; with the last one what they copied from stores.
+
+    As long as there are others, those remove copies that they don't need.
+    """
     forget(name)
     folder = deployment_folder(name)
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -161,11 +168,7 @@ def remove(name: str, keep: tuple[str, ...] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
-
-
-def remove_copies() -> None:
-    """Remove what deployments copied from their stores, once there is none any more; until then they prune it themselves."""
-    if not read_all():
+    if not _names():
         shutil.rmtree(state_folder() / COPIES, ignore_errors=True)
 
 

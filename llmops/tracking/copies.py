@@ -51,10 +51,11 @@ def recall(uri: str) -> dict[str, str] | None:
 
 
 def remember(uri: str, version: dict[str, str]) -> None:
-    """Note what the registry says of a version, where copies are kept."""
+    """Note what the registry says of a version, where copies are kept; it is asked again where that can't be noted."""
     if (place := place_of(uri)) is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(_record(place), json.dumps(version) + "\n")
+        with suppress(OSError):  # another process notes the same, or the disk is full
+            place.parent.mkdir(parents=True, exist_ok=True)
+            files.write_whole(_record(place), json.dumps(version) + "\n")
 
 
 @contextmanager
