@@ -138,7 +138,7 @@ def test_what_writes_traces_is_another_process_that_is_started_again_and_ends_wi
 
 
 def writers() -> set[psutil.Process]:
-    return {one for one in psutil.Process().children() if "llmops.serving.gateway.tracing" in one.cmdline()}
+    return {one for one in psutil.Process().children() if "llmops.serving.gateway.tracer" in one.cmdline()}
 
 
 def test_a_trace_that_cannot_be_written_costs_no_other(store: str) -> None:

@@ -35,7 +35,8 @@ from llmops.chains.parts import Generator, Retrieval
 from llmops.chains.prompt import read_prompt
 from llmops.chains.release import Release
 from llmops.models.weights import resolve_weights
-from llmops.registry.webhook import KEY, PRIVATE, SCHEMES, TOLERANCE_S
+from llmops.registry.deliveries import TOLERANCE_S
+from llmops.registry.webhook import KEY, PRIVATE, SCHEMES
 from llmops.retrieval.embedder import SentenceTransformerEmbedder
 from llmops.retrieval.manifest import index_digest
 from llmops.retrieval.search import Search

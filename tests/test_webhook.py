@@ -25,7 +25,8 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from servers import Server, create_users, mlflow_server
 
 from llmops.errors import ConfigError, DeploymentError, LLMOpsError
-from llmops.registry.webhook import EVENTS, KEY, PRIVATE, SCHEMES, TOLERANCE_S, Deliveries, register, verify
+from llmops.registry.deliveries import TOLERANCE_S, Deliveries, verify
+from llmops.registry.webhook import EVENTS, KEY, PRIVATE, SCHEMES, register
 from llmops.serving.process import check_port
 from pipelines.webhook import WebhookConfig, main
 

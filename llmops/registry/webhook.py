@@ -1,17 +1,12 @@
-"""Webhooks: the tracking server tells a gateway at once when an alias moves, and the gateway tells a real one from a forged.
+"""Webhooks: the tracking server tells a gateway at once when an alias moves; what it delivers is signed (`deliveries`).
 
 A webhook is a hint, which can get lost: who serves an alias asks the registry every now and then all the same.
 """
 
-import base64
-import hashlib
-import hmac
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import mlflow
@@ -25,7 +20,6 @@ EVENTS = [
     WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED),
     WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.DELETED),
 ]
-TOLERANCE_S = 300  # between a delivery's time and ours
 SHORTEST = 16  # characters of a secret
 SCHEMES, PRIVATE, KEY = (
     f"MLFLOW_WEBHOOK_{name}" for name in ("ALLOWED_SCHEMES", "ALLOW_PRIVATE_IPS", "SECRET_ENCRYPTION_KEY")
@@ -44,31 +38,6 @@ class Registration:
     name: str
     url: str
     is_new: bool
-
-
-@dataclass(frozen=True)
-class Deliveries:
-    """Those that came: empty files in a folder that all workers of a deployment share. Who makes one was first."""
-
-    folder: Path
-
-    def is_new(self, delivery: str, sent: int, now: float) -> bool:
-        """Note a delivery, and whether it came for the first time. One that can't be noted, on a full disk, is not new."""
-        self._forget(now)
-        file = self.folder / hashlib.sha256(delivery.encode()).hexdigest()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            os.utime(file, (sent, sent))
-        except OSError:
-            return False
-        return True
-
-    def _forget(self, now: float) -> None:
-        for file in self.folder.glob("*"):
-            with suppress(OSError):  # another worker was first
-                if now - file.stat().st_mtime > TOLERANCE_S:
-                    file.unlink()
 
 
 def read_secret(variable: str) -> str:
@@ -135,23 +104,6 @@ def try_delivery(registration: Registration) -> int:
             f"{registration.url} did not take the test delivery: {found}. Check that the gateway runs and has this secret."
         )
     return result.response_status
-
-
-def verify(secret: str, headers: Mapping[str, str], body: bytes, seen: Deliveries, now: float) -> bool:
-    """Whether a delivery was signed with the secret, by MLflow's scheme, within five minutes, and did not come before.
-
-    The signature is `v1,` and the base64 of HMAC-SHA256 over `<delivery id>.<time>.<body>`. `now` is in seconds since 1970.
-    `seen` remembers deliveries until their time has run out.
-    """
-    told = {name.lower(): value for name, value in headers.items()}
-    delivery, sent, signature = (told.get(f"x-mlflow-{name}", "") for name in ("delivery-id", "timestamp", "signature"))
-    is_timely = re.fullmatch("[0-9]{1,12}", sent) is not None and abs(now - int(sent)) <= TOLERANCE_S
-    if not (secret and delivery and is_timely):
-        return False
-    mac = hmac.new(secret.encode(), f"{delivery}.{sent}.".encode() + body, hashlib.sha256).digest()
-    if not hmac.compare_digest(signature.encode(), b"v1," + base64.b64encode(mac)):
-        return False
-    return seen.is_new(delivery, int(sent), now)
 
 
 def _check_server() -> None:

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from llmops.registry.webhook import Deliveries, verify
+from llmops.registry.deliveries import Deliveries, verify
 from llmops.serving.gateway import feedback
 from llmops.serving.gateway.call import LEFT, Books, Call, Caller, Outcome
 from llmops.serving.gateway.limits import Admission

@@ -1,6 +1,6 @@
 """Answers that are to become MLflow traces: no request waits for the tracking server.
 
-Spans are noted while an answer is made, and become MLflow's afterwards, in a process beside this one (`tracing`). A queue
+Spans are noted while an answer is made, and become MLflow's afterwards, in a process beside this one (`tracer`). A queue
 of bounded length lies between; what finds no room is dropped and counted.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from llmops.serving.roster import Asked, Identity, Reply
 from llmops.types import Span
 
+ANSWER_TAG, DEPLOYMENT_TAG, RELEASE_TAG = "llmops.answer", "llmops.deployment", "llmops.release"
 _BATCH = 50  # traces that are handed on before it is waited for
 _log = logging.getLogger(__name__)
 
