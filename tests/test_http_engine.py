@@ -17,7 +17,6 @@ from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -802,8 +801,8 @@ def test_a_piece_is_there_before_the_next_is_made(server: Server) -> None:
 @given(st.lists(st.text(" \nab", max_size=4)))
 def test_the_pieces_of_a_stream_make_up_its_stripped_text(pieces: list[str]) -> None:
     answer = StreamedAnswer()
-    choices = [SimpleNamespace(delta=SimpleNamespace(content=piece), finish_reason="stop") for piece in pieces]
-    handed_on = [answer.add(SimpleNamespace(choices=[choice])) for choice in choices]
+    choices = [{"delta": {"content": piece}, "finish_reason": "stop"} for piece in pieces]
+    handed_on = [answer.add({"choices": [choice]}) for choice in choices]
     assert "".join(handed_on) == "".join(pieces).strip() == answer.completion().text
 
 

@@ -5,7 +5,7 @@ thinking) as the empty text, no finish reason of a whole answer as "stop". No ch
 both ends, as the engine in this process does.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llmops.types import Completion, GenerationRequest
@@ -43,7 +43,7 @@ def read_completion(answer: Any) -> Completion:
         ValueError: it has no choice with a message, or its content is no text.
     """
     choice = _first_choice(answer)
-    message = getattr(choice, "message", None)
+    message = _entry(choice, "message")
     if message is None:
         raise ValueError("it has no choice with a message")
     return Completion(_text(message).strip(), *_counts(answer), _finish_reason(choice) or "stop", _logprobs(choice))
@@ -63,14 +63,14 @@ class StreamedAnswer:
         Raises:
             ValueError: its content is no text.
         """
-        if getattr(event, "usage", None) is not None:
+        if _entry(event, "usage") is not None:
             self._counts = _counts(event)
         choice = _first_choice(event)
         if choice is None:
             return ""
         self._finish_reason = _finish_reason(choice) or self._finish_reason
         self._logprobs += _logprobs(choice)
-        self._held += _text(getattr(choice, "delta", None))
+        self._held += _text(_entry(choice, "delta"))
         text = self._held.rstrip() if self._said else self._held.strip()
         if text:
             self._held = self._held[len(self._held.rstrip()) :]
@@ -87,14 +87,18 @@ class StreamedAnswer:
         return Completion(self._said, *self._counts, self._finish_reason, self._logprobs)
 
 
+def _entry(part: Any, name: str) -> Any:
+    """The entry of an object, or None. Nothing in an answer is sure to have its type."""
+    return part.get(name) if isinstance(part, Mapping) else None
+
+
 def _first_choice(answer: Any) -> Any:
-    """The first choice, or None where there is none. Nothing in an answer is sure to have its type."""
-    choices = getattr(answer, "choices", None)
+    choices = _entry(answer, "choices")
     return choices[0] if choices and isinstance(choices, list) else None
 
 
 def _text(part: Any) -> str:
-    content = getattr(part, "content", None)
+    content = _entry(part, "content")
     if content is None:
         return ""
     if not isinstance(content, str):
@@ -103,16 +107,16 @@ def _text(part: Any) -> str:
 
 
 def _counts(answer: Any) -> tuple[int, int]:
-    usage = getattr(answer, "usage", None)
-    prompt, completion = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    usage = _entry(answer, "usage")
+    prompt, completion = (_entry(usage, name) for name in ("prompt_tokens", "completion_tokens"))
     return prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0
 
 
 def _finish_reason(choice: Any) -> str:
-    return str(getattr(choice, "finish_reason", None) or "")
+    return str(_entry(choice, "finish_reason") or "")
 
 
 def _logprobs(choice: Any) -> tuple[float, ...]:
-    tokens = getattr(getattr(choice, "logprobs", None), "content", None) or ()
-    values = [getattr(token, "logprob", None) for token in tokens]
+    tokens = _entry(_entry(choice, "logprobs"), "content") or ()
+    values = [_entry(token, "logprob") for token in tokens]
     return tuple(float(value) for value in values if isinstance(value, int | float))
