@@ -131,6 +131,7 @@ def test_what_writes_traces_is_another_process_that_is_started_again_and_ends_wi
     assert tracing.write([TOLD, TOLD]) == 0 and len(mlflow.search_traces()) == 3
     (second,) = writers() - others
     assert second.pid != first.pid and second.nice() > psutil.Process().nice()
+    assert os.getsid(second.pid) == second.pid  # Linux shares processors between sessions
     second.terminate()  # as systemd does with all of a unit: it still writes what its gateway has
     assert tracing.write([TOLD]) == 0
     tracing.close()
@@ -197,9 +198,12 @@ def test_while_the_tracking_server_is_away_answers_are_given_and_feedback_is_ask
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     mlflow.set_tracking_uri("http://127.0.0.1:9")
     http = TestClient(gateway(tmp_path, trace_rate=1.0))
-    assert http.post(CHAT, json=body()).status_code == 200
+    for _ in range(5):
+        assert http.post(CHAT, json=body()).status_code == 200
     reply = http.post("/v1/feedback", json={"id": f"chatcmpl-{'0' * 32}", "thumb": "up"})
     assert told(reply) == (503, "tracking_unavailable")
+    http.app.state.gateway.traces.flush()  # type: ignore[attr-defined]
+    assert "llmops_traces_failed_total 5.0" in http.get("/metrics").text
 
 
 # Counts

@@ -45,8 +45,9 @@ class Tracing:
             return len(batch)
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _TRACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment()
-            )
+                [sys.executable, "-m", _TRACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment(),
+                start_new_session=True,  # which Linux shares processors with, and by its niceness (sched(7), autogroup)
+            )  # fmt: skip
         asked, said = self._process.stdin, self._process.stdout
         assert asked is not None and said is not None
         asked.write(pickle.dumps(batch))
@@ -59,4 +60,8 @@ class Tracing:
                 self._process.communicate(timeout=_END_S)
             self._process.kill()
             self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    if pipe is not None:
+                        pipe.close()
             self._process = None
