@@ -50,9 +50,10 @@ class Tallies:
 
     def add(self, uri: str, failed: bool, abstained: bool, seconds: float) -> None:
         bucket = str(round(math.log(max(seconds, _LEAST_S) / _LEAST_S) / _STEP))
-        one = Tally(1, int(failed), int(abstained), {} if failed else {bucket: 1})
         with self._lock:
-            self._found[uri] = add_up([self._found.get(uri, Tally()), one])
+            before = self._found.get(uri, Tally())
+            buckets = before.buckets if failed else {**before.buckets, bucket: before.buckets.get(bucket, 0) + 1}
+            self._found[uri] = Tally(before.requests + 1, before.failed + failed, before.abstained + abstained, buckets)
 
     def read(self) -> dict[str, Tally]:
         with self._lock:
