@@ -35,10 +35,18 @@ def _started() -> tuple[asyncio.AbstractEventLoop, Thread]:
     global _at_work
     with _lock:
         if _at_work is None:
-            loop = asyncio.new_event_loop()
+            loop = _new_loop()
             _at_work = (loop, Thread(target=loop.run_forever, name="asks-servers", daemon=True))
             _at_work[1].start()
         return _at_work
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _forget() -> None:
