@@ -6,10 +6,12 @@ import re
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,14 @@ def takes_nobody(url: str) -> bool:
         return httpx.get(url + "/ready", timeout=20).status_code == 503
     except httpx.ConnectError:
         return True
+
+
+def test_a_connection_is_kept_for_longer_than_those_who_ask_keep_it(tmp_path: Path) -> None:
+    with served(gateway(tmp_path)) as (url, _), closing(HTTPConnection(*url.removeprefix("http://").split(":"))) as asking:
+        for wait_s in (0, 6):  # clients give one up after 5 s, load balancers after 60
+            time.sleep(wait_s)
+            asking.request("GET", "/health")
+            assert asking.getresponse().read()
 
 
 def test_a_gateway_told_twice_to_end_waits_for_nobody(tmp_path: Path) -> None:

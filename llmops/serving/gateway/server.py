@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+_KEEP_ALIVE_S = 75  # longer than clients and load balancers (60 s) keep connections, or they ask on one that is being closed
 SWITCH_S = 0.0005  # between threads: with Python's 5 ms one who answers waits for another that long
 
 
@@ -26,7 +27,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
-                timeout_graceful_shutdown=int(grace_s), ssl_certfile=certificate, ssl_keyfile=private_key,
+                timeout_graceful_shutdown=int(grace_s), timeout_keep_alive=_KEEP_ALIVE_S, ssl_certfile=certificate,
+                ssl_keyfile=private_key,
             )
         )  # fmt: skip
 

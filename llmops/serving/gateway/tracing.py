@@ -10,7 +10,7 @@ from contextlib import suppress
 from llmops.serving.gateway.traces import Told
 from llmops.tracking.environment import store_environment
 
-_TRACER = "llmops.serving.gateway.tracer"
+TRACER = "llmops.serving.gateway.tracer"
 _END_S = 10.0
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Tracing:
             return len(batch)
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _TRACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment(),
+                [sys.executable, "-m", TRACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment(),
                 start_new_session=True,  # which Linux shares processors with, and by its niceness (sched(7), autogroup)
             )  # fmt: skip
         asked, said = self._process.stdin, self._process.stdout
