@@ -24,8 +24,9 @@ from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.metrics import forget_worker
 from llmops.serving.gateway.settings import Settings
-from llmops.serving.gateway.traces import Step, Told, Traces
-from llmops.serving.gateway.tracing import Tracing
+from llmops.serving.gateway.tracing.process import WRITER, WriterProcess
+from llmops.serving.gateway.tracing.queue import Traces
+from llmops.serving.gateway.tracing.recorder import Step, Told
 from llmops.serving.keys.file import create_key
 from llmops.serving.roster import AnswererServing, Asked, Identity, Single
 from llmops.tracking.feedback import collect_feedback
@@ -123,7 +124,7 @@ def test_a_gateway_that_ends_does_not_wait_for_a_store_that_does_not_answer() ->
 
 
 def test_what_writes_traces_is_another_process_that_is_started_again_and_ends_with_its_gateway(store: str) -> None:
-    tracing, others = Tracing(), writers()
+    tracing, others = WriterProcess(), writers()
     assert tracing.write([TOLD]) == 0
     (first,) = writers() - others
     first.kill()
@@ -139,11 +140,11 @@ def test_what_writes_traces_is_another_process_that_is_started_again_and_ends_wi
 
 
 def writers() -> set[psutil.Process]:
-    return {one for one in psutil.Process().children() if "llmops.serving.gateway.tracer" in one.cmdline()}
+    return {one for one in psutil.Process().children() if WRITER in one.cmdline()}
 
 
 def test_a_trace_that_cannot_be_written_costs_no_other(store: str) -> None:
-    tracing = Tracing()
+    tracing = WriterProcess()
     broken = replace(TOLD, steps=[Step("x", "CHAIN", 7, 0)])  # below a span that isn't there
     assert tracing.write([broken, TOLD]) == 1 and len(mlflow.search_traces()) == 1
     assert tracing.write([replace(TOLD, reply=lambda: 0)]) == 1  # type: ignore[arg-type]

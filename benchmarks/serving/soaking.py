@@ -18,7 +18,7 @@ from benchmarks.serving.rollouts import CLIENTS, Traffic, check_engine, make_rel
 from llmops.errors import LLMOpsError
 from llmops.registry.rollback import roll_back
 from llmops.serving.engine import engines, record
-from llmops.serving.gateway.tracing import TRACER
+from llmops.serving.gateway.tracing.process import WRITER
 from llmops.serving.state import Deployment
 from llmops.serving.supervisor.record import find_processes
 from llmops.tracking.versions import Registered
@@ -126,7 +126,7 @@ def _processes(deployment: Deployment) -> dict[str, psutil.Process]:
         if running.alive:
             with suppress(psutil.Error):  # it has ended
                 found[slot] = process = psutil.Process(running.pid)
-                found |= {f"{slot} traces": child for child in process.children() if TRACER in child.cmdline()}
+                found |= {f"{slot} traces": child for child in process.children() if WRITER in child.cmdline()}
     engine = engines.engine_of(deployment.name)
     for number, process in enumerate(processes_of(record.path(engine.key, "pid")) if engine else ()):
         found[f"engine {number}"] = process

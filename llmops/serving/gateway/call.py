@@ -13,7 +13,8 @@ from llmops.serving.gateway.metrics import Metrics
 from llmops.serving.gateway.rates import Rates
 from llmops.serving.gateway.refusal import Refusal, refusal_of
 from llmops.serving.gateway.shapes import Shape, counts
-from llmops.serving.gateway.traces import Recorder, Told, Traces
+from llmops.serving.gateway.tracing.queue import Traces
+from llmops.serving.gateway.tracing.recorder import Recorder, Told
 from llmops.serving.keys.key import Key
 from llmops.serving.roster import Asked, Identity, Reply, Serving
 from llmops.types import Spans, no_spans

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.gateway.requests import FeedbackRequest
-from llmops.serving.gateway.traces import ANSWER_TAG, DEPLOYMENT_TAG
+from llmops.serving.gateway.tracing.recorder import ANSWER_TAG, DEPLOYMENT_TAG
 
 EXPECTED = "expected_response"
 

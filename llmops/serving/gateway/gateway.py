@@ -22,8 +22,8 @@ from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.gateway.requests import AnyRequest, FeedbackRequest, read_query
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.gateway.shapes import Shape
-from llmops.serving.gateway.traces import Traces
-from llmops.serving.gateway.tracing import Tracing
+from llmops.serving.gateway.tracing.process import WriterProcess
+from llmops.serving.gateway.tracing.queue import Traces
 from llmops.serving.keys.check import Keys
 from llmops.serving.keys.file import FILE
 from llmops.serving.keys.key import Key
@@ -43,7 +43,7 @@ class Gateway:
         self.metrics, self.keys = Metrics(), Keys(folder / FILE)
         self.traces = Traces(
             settings.trace_rate, settings.trace_queue, self.metrics.traces_dropped.inc, self.metrics.traces_failed.inc,
-            Tracing(),
+            WriterProcess(),
         )  # fmt: skip
         self._admission = Admission(settings.max_in_flight, settings.max_waiting)
         self._rates = Rates(folder / "rates")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmops.serving.gateway.traces import ANSWER_TAG, DEPLOYMENT_TAG, RELEASE_TAG, Step, Told
+from llmops.serving.gateway.tracing.recorder import ANSWER_TAG, DEPLOYMENT_TAG, RELEASE_TAG, Step, Told
 from llmops.serving.roster import Asked, Reply
 
 if TYPE_CHECKING:

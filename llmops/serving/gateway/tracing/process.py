@@ -1,4 +1,4 @@
-"""Traces are handed to a process beside the gateway (`tracer`): whoever answers shares no interpreter with it."""
+"""The process beside a gateway that writes its traces: whoever answers shares no interpreter with it."""
 
 import logging
 import pickle  # between two processes of ours, over a pipe that nobody else has
@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from llmops.serving.gateway.traces import Told
+from llmops.serving.gateway.tracing.recorder import Told
 from llmops.tracking.environment import store_environment
 
-TRACER = "llmops.serving.gateway.tracer"
+WRITER = "llmops.serving.gateway.tracing.writer"
 _END_S = 10.0
 _log = logging.getLogger(__name__)
 
 
-class Tracing:
+class WriterProcess:
     """A writer in another process, which is started with the first batch, and again if it ended."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Tracing:
             return len(batch)
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", TRACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment(),
+                [sys.executable, "-m", WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=store_environment(),
                 start_new_session=True,  # which Linux shares processors with, and by its niceness (sched(7), autogroup)
             )  # fmt: skip
         asked, said = self._process.stdin, self._process.stdout

@@ -1,77 +1,17 @@
-"""Answers that are to become MLflow traces: no request waits for the tracking server.
-
-Spans are noted while an answer is made, and become MLflow's afterwards, in a process beside this one (`tracer`). A queue
-of bounded length lies between; what finds no room is dropped and counted.
-"""
+"""Answers that wait to be traced: what finds no room is dropped and counted, and nobody waits."""
 
 import logging
 import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from llmops.serving.roster import Asked, Identity, Reply
-from llmops.types import Span
+from llmops.serving.gateway.tracing.recorder import Recorder, Told
 
-ANSWER_TAG, DEPLOYMENT_TAG, RELEASE_TAG = "llmops.answer", "llmops.deployment", "llmops.release"
 _BATCH = 50  # traces that are handed on before it is waited for
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Step:
-    """A span as it was: times in nanoseconds since 1970, and the place of the one it belongs to, or -1."""
-
-    name: str
-    kind: str
-    parent: int
-    start_ns: int
-    end_ns: int = 0
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def record(self, **values: Any) -> None:
-        self.values.update(values)
-
-
-class Recorder:
-    """Notes the spans of one answer, in the thread that makes it."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._open: list[int] = []
-
-    @contextmanager
-    def __call__(self, name: str, kind: str) -> Iterator[Span]:
-        step = Step(name, kind, self._open[-1] if self._open else -1, time.time_ns())
-        self._open.append(len(self.steps))
-        self.steps.append(step)
-        try:
-            yield step
-        finally:
-            self._open.pop()
-            step.end_ns = time.time_ns()
-
-
-@dataclass(frozen=True)
-class Told:
-    """An answer to be traced: what was asked, by whom, and what came of it. `error` is the code of a refusal, or ""."""
-
-    answer_id: str
-    deployment: str
-    identity: Identity
-    asked: Asked
-    reply: Reply | None
-    error: str
-    steps: list[Step]
-    start_ns: int
-    end_ns: int
-    user: str = ""
-    session: str = ""
-    parent: str = ""  # the caller's W3C traceparent
 
 
 class Writer(Protocol):

@@ -1,6 +1,6 @@
 """Writes the traces of a gateway, which is served first.
 
-    python -m llmops.serving.gateway.tracer
+    python -m llmops.serving.gateway.tracing.writer
 
 It reads batches from the pipe that its gateway opened, and says after each how many failed. It ends with the pipe.
 
@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from llmops.serving.gateway.trace import Composer
-from llmops.serving.gateway.traces import Told
+from llmops.serving.gateway.tracing.composer import Composer
+from llmops.serving.gateway.tracing.recorder import Told
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
@@ -30,7 +30,7 @@ _AWAY = 3  # failures in a row
 _log = logging.getLogger(__name__)
 
 
-class Writer:
+class StoreWriter:
     """Writes to the experiment that is active where it is made."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     with os.fdopen(os.dup(1), "w") as said:
         os.dup2(2, 1)  # what MLflow prints goes where errors go
-        writer: Writer | None = None
+        writer: StoreWriter | None = None
         while True:
             try:
                 batch = pickle.load(sys.stdin.buffer)
@@ -105,10 +105,10 @@ def main() -> None:
             print(len(batch) if writer is None else writer.write(batch), file=said, flush=True)
 
 
-def _writer() -> Writer | None:
+def _writer() -> StoreWriter | None:
     """None while the store doesn't say which experiment that is."""
     try:
-        return Writer()
+        return StoreWriter()
     except Exception as error:
         _log.error("no trace can be written: %s", type(error).__name__)
         return None
