@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,20 @@ def run(sections: Mapping[str, Section], config: Any) -> None:
     print(f"results -> {config.json}")
 
 
+def chosen(setting: str, known: Collection[str], what: str) -> list[str]:
+    """The names in a setting, between commas.
+
+    Raises:
+        ConfigError: one of them isn't `known`; `what` says what they name.
+    """
+    names = [name.strip() for name in setting.split(",") if name.strip()]
+    if unknown := set(names) - set(known):
+        raise ConfigError(f"unknown {what} {', '.join(sorted(unknown))}. Known: {', '.join(known)}.")
+    return names
+
+
 def _check(sections: Mapping[str, Section], config: Any) -> list[str]:
-    names = [name.strip() for name in config.only.split(",") if name.strip()]
-    if unknown := set(names) - set(sections):
-        raise ConfigError(f"unknown section {', '.join(sorted(unknown))}. Known: {', '.join(sections)}.")
+    names = chosen(config.only, sections, "section")
     step.existing_folder(str(Path(config.json).parent), "the folder of --json")
     if files := [file for name in names for file in sections[name].files]:
         data.check(step.existing_folder(config.data, "the benchmark's data folder"), files)

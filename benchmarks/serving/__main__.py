@@ -8,7 +8,6 @@
 own, and ended by id at the end, on Ctrl-C too. The file is written anew after each section, whole.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from benchmarks import report, sections
 from benchmarks.sections import Section
 from benchmarks.serving import overhead, retrieving, rollouts, sharing, soaking, throughput
 from llmops import step
-from llmops.errors import ConfigError
 from llmops.serving.engine.environment import find_environment
 
 TARGETS: dict[str, tuple[float | None, float | None, str]] = {
@@ -60,14 +58,15 @@ class ServingBenchmark:
     move_s: float = step.setting("soak: seconds between two moves of the alias", 60.0)
 
     def __post_init__(self) -> None:
-        _check(self.kinds, throughput.KINDS, "kind")
-        _check(self.peers, throughput.PEERS, "peer")
+        sections.chosen(self.kinds, throughput.KINDS, "kind")
+        sections.chosen(self.peers, throughput.PEERS, "peer")
 
 
 def throughput_section(config: ServingBenchmark) -> dict[str, Any]:
     environment = find_environment()
     loads = throughput.Loads(
-        _names(config.kinds), _names(config.peers), config.requests, config.peer_requests, config.pairs, config.rounds
+        sections.chosen(config.kinds, throughput.KINDS, "kind"), sections.chosen(config.peers, throughput.PEERS, "peer"),
+        config.requests, config.peer_requests, config.pairs, config.rounds,
     )  # fmt: skip
     found = throughput.measure(config.base, config.tokens, loads)
     return {"serving_engine": f"vLLM {environment.version} on {environment.device}", **found}
@@ -95,15 +94,6 @@ def soak_section(config: ServingBenchmark) -> dict[str, Any]:
     found = soaking.measure(config.base, config.rollout_tokens, config.minutes, config.move_s, config.engine)
     print(soaking.show(found["soak_details"]), flush=True)
     return found
-
-
-def _names(setting: str) -> list[str]:
-    return [name.strip() for name in setting.split(",") if name.strip()]
-
-
-def _check(setting: str, known: Collection[str], what: str) -> None:
-    if unknown := [name for name in _names(setting) if name not in known]:
-        raise ConfigError(f"unknown {what} {unknown[0]}. Known: {', '.join(known)}.")
 
 
 def _has_engine() -> None:
