@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,8 @@ OPTIONS = {
     "engine": "vllm", "workers": "2", "allow_unattested": "true", "poll_s": f"{POLL_S}", "trace_rate": "0",
     "webhook_secret_env": SECRET_ENV, "request_timeout_s": "120", "timeout_s": "1200",
 }  # fmt: skip
-(PLAIN, PROMPT, ADAPTER, INDEX, OTHER_INDEX, ALL, OTHER_ALL, LATE, NUMBERLESS, ELSEWHERE, WIDE) = (
-    f"models:/handbook/{number}" for number in range(1, 12)
+(PLAIN, PROMPT, ADAPTER, INDEX, OTHER_INDEX, ALL, OTHER_ALL, LATE, NUMBERLESS, ELSEWHERE, WIDE, OTHER_BASE) = (
+    f"models:/handbook/{number}" for number in range(1, 13)
 )
 MOVES = [PROMPT, PLAIN, ADAPTER, PLAIN, INDEX, OTHER_INDEX, INDEX, ALL, OTHER_ALL, ALL] * 2  # there, and back, and on
 OTHER_TEMPLATE = "Of these passages:\n{context}\n\nTell what is known about: {question}"
@@ -219,6 +220,11 @@ def register(base: Path, tiny_lm: Path, place: Path) -> dict[str, Says]:
         vllm_models.make_adapter(base, place / "adapter-wide", 1, rank=32),
     ):
         log(release_of(plain, template, log_adapter(folder), None))
+    log(
+        release_of(
+            replace(plain, base=str(elsewhere), base_digest=resolve_weights(str(elsewhere)).digest), template, None, None
+        )
+    )
     return says
 
 
@@ -436,3 +442,33 @@ def kill_engine() -> None:
     assert engine is not None
     for process in vllm.members(record.path(engine.key, "pid")):
         process.send_signal(signal.SIGKILL)
+
+
+def test_a_restart_or_another_base_that_is_asked_for_is_said_before_it_is_done(deployed: Deployed) -> None:
+    deployed.move(ADAPTER)
+    point_at(OTHER_BASE)
+    wait_for(lambda: "this is on" in told_of(deployed, OTHER_BASE), 120)
+    point_at(ADAPTER)
+    deployed.update(base_change="restart")
+    first = engines.engine_of("handbook")
+    assert first is not None
+    with Clients(deployed.url, 2) as clients:
+        deployed.move(WIDE)
+        clients.wait_for(8)
+    said = next(one for one in reversed(deployed.events("engine")) if "this needs" in one["text"])
+    done = deployed.events("rollout")[-1]
+    assert re.search("runs with rank 16.* this needs rank 32.* started anew for that", said["text"])
+    assert said["time"] < time_of(first.record.started) < done["time"] and done["release"] == WIDE
+    assert first.record.spec.max_rank == 32 and {heard.body for heard in clients.heard[-4:]} == {WIDE}
+    assert {heard.status for heard in clients.heard if not heard.body} <= {200, 502, 503}
+    assert all(deployed.is_right(heard) for heard in clients.heard if heard.body == ADAPTER)
+    with Clients(deployed.url, 2) as clients:
+        deployed.move(OTHER_BASE)
+        clients.wait_for(8)
+    assert not clients.lost and {heard.status for heard in clients.heard} == {200}  # the engine before went on
+    assert "Another runs beside it for that" in deployed.events("engine")[-1]["text"]
+    assert engines.engine_of("handbook") != first and {heard.body for heard in clients.heard[-4:]} == {OTHER_BASE}
+
+
+def time_of(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,7 +1,7 @@
 """The engines of this machine. Deployments on one base share one, which runs as long as one of them holds it."""
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from llmops.serving.engine import adapters, loading, record, running, vllm
 from llmops.serving.engine.flags import EngineSpec, fits, wider
 from llmops.serving.engine.record import Record
 from llmops.serving.engine.running import START_S
+
+_ANEW = "It is ended and started anew for that; who asks meanwhile waits, or is told to come again."
+_BESIDE = "Another runs beside it for that, and it ends when no release is left on it."
 
 
 @dataclass(frozen=True)
@@ -98,16 +101,20 @@ class Engine:
             record.write(loading.without(self.record, holder, name))
 
 
-def acquire(spec: EngineSpec, holder: str, restart: bool = False, start_s: float = START_S) -> Engine:
+def acquire(spec: EngineSpec, holder: str, restart: Callable[[str], None] | None = None, start_s: float = START_S) -> Engine:
     """The engine for a spec, shared where one on this base runs, else started; `holder` holds it until `release`.
+
+    `restart` hears beforehand what a restart or another base is for; without it neither is done.
 
     Raises:
         EngineError: it doesn't start, or would need a restart or another base, which isn't asked for.
     """
-    why = needs_restart(spec, holder)
-    if why and not restart:
-        raise EngineError(f"{why} Ask for a restart, or deploy it under another name.")
     key = record.engine_key(spec)
+    if why := needs_restart(spec, holder):
+        if restart is None:
+            raise EngineError(f"{why} Ask for a restart, or deploy it under another name.")
+        found = record.read(key)
+        restart(f"{why} {_BESIDE if found is None or fits(found.spec, spec) else _ANEW}")
     with record.lock(key):
         found = record.read(key) or Record(spec)
         if not fits(found.spec, spec):

@@ -22,6 +22,7 @@ from llmops.serving.engine.api import tells_poison
 from llmops.serving.engine.environment import find_environment
 from llmops.serving.engine.flags import derive_spec
 from llmops.serving.options import Options
+from llmops.serving.rollout.events import add_event
 from llmops.serving.rollout.plan import How
 from llmops.serving.rollout.probe import probe, read_golden
 from llmops.serving.roster import AgentServing, AnswererServing, Asked, Identity, Reply, Serving, load_serving
@@ -116,11 +117,14 @@ class OnVllm(InProcess):
         ranks = [max_lora_rank(json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))] if folder else []
         weights = find_weights(generator.base, generator.base_digest)
         spec = derive_spec(weights, generator.dtype, find_environment().device, ranks)
-        engine = engines.acquire(spec, self.holder, self.restart)
+        engine = engines.acquire(spec, self.holder, self._tell if self.restart else None)
         if folder is None or generator.adapter is None:
             return self.now(How(engine.key))
         uri, digest = generator.adapter, str(generator.adapter_digest)
         return self.now(How(engine.key, engine.load(self.holder, uri, digest, folder, _read_probes(uri))))
+
+    def _tell(self, text: str) -> None:
+        add_event(state.deployment_folder(self.holder), "engine", text=text)
 
     def tend(self, hows: Collection[How]) -> str:
         """Others who share an engine repair it too."""
