@@ -192,7 +192,10 @@ def test_a_request_without_a_question_is_refused_in_one_line(store: str, tiny_lm
         model.predict({"input": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]})
 
 
-def test_stored_answers_are_those_to_questions_asked_one_at_a_time(store: str, tiny_lm: Path) -> None:
+def test_stored_answers_are_those_to_questions_asked_one_at_a_time(
+    store: str, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a batch the sums may be rounded in another order, on some processors, so other tokens may be chosen."""
     release = make(tiny_lm)
     answerer = load_answerer(replace(release, generator=replace(release.generator, dtype="bfloat16", max_new_tokens=24)))
     asked = [
@@ -201,8 +204,16 @@ def test_stored_answers_are_those_to_questions_asked_one_at_a_time(store: str, t
         "Up to what sum does Fennmark support buying a desk and chair for the home office?",
     ]
     alone = [answerer.answer([question])[0].text for question in asked]
+    engine = load_engine(release.generator.base, release.generator.base_digest, "bfloat16")
+    batches: list[int] = []
+
+    def generate(requests: Sequence[GenerationRequest], *rest: Any) -> list[Completion]:
+        batches.append(len(requests))
+        return TransformersEngine.generate(engine, requests, *rest)
+
+    monkeypatch.setattr(engine, "generate", generate)
     assert [one.answer for one in golden.record(answerer, asked)] == alone
-    assert [answer.text for answer in answerer.answer(asked)] != alone  # in a batch the sums are rounded in another order
+    assert batches == [1, 1, 1]
 
 
 # Many callers
