@@ -935,6 +935,25 @@ def test_a_forked_process_asks_over_connections_of_its_own(server: Server) -> No
     assert engine.generate([ask("after")])[0].text == said("after")
 
 
+FORKS = """
+import os, sys
+from llmops.models.http.engine import HttpEngine
+from llmops.types import GenerationRequest, Message
+engine, request = HttpEngine(sys.argv[1], "small"), GenerationRequest((Message("user", "Leave?"),), 12)
+engine.generate([request])
+child = os.fork()
+engine.generate([request])
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    engine.generate([request])
+"""
+
+
+def test_a_forked_process_that_ends_leaves_its_parents_connections_alone(server: Server) -> None:
+    run = subprocess.run([sys.executable, "-c", FORKS, server.url], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "") and len(server.asked) == 4
+
+
 def test_a_key_in_a_file_is_read_at_each_use_and_never_shown(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "key"
     engine = HttpEngine(server.url, "small", key_file=file)
@@ -949,6 +968,37 @@ def test_a_key_in_a_file_is_read_at_each_use_and_never_shown(server: Server, tmp
     file.unlink()
     with pytest.raises(EngineError, match="key can't be read"):
         engine.generate([ask("Leave?")])
+
+
+def test_requests_go_through_the_proxy_of_the_environment_but_where_it_says_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    answer = stream_of(["Ten"])
+    server.behave = lambda asked: answer(asked) if asked.body.get("stream") else asked.answer()
+    for url in ("http://models.example/v1", server.url):
+        engine = HttpEngine(url, "small")
+        engine.generate([ask("Leave?")])
+        engine.generate(asks(2))
+        drain(engine.stream(ask("Leave?")))
+    path = "/v1/chat/completions"
+    assert [asked.path for asked in server.asked] == [f"http://models.example{path}"] * 4 + [path] * 4
+
+
+def test_the_environments_headers_for_openai_go_along(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "ours")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: search")
+    HttpEngine(server.url, "small").generate([ask("Leave?")])
+    assert [server.asked[0].headers[name] for name in ("OpenAI-Organization", "X-Team")] == ["ours", "search"]
+
+
+def test_a_refusal_is_told_in_the_servers_words_alone(server: Server) -> None:
+    server.behave = lambda asked: asked.reply(400, {"object": "error", "message": "No such option.", "code": 400})
+    engine = HttpEngine(server.url, "small")
+    for call in (lambda: engine.generate([ask("Leave?")]), lambda: drain(engine.stream(ask("Leave?")))):
+        with pytest.raises(EngineError, match=r"answered 400 \(No such option\.\)\. Change the request"):
+            call()
 
 
 def test_an_engine_says_what_computes_behind_it_where_it_is_told(server: Server) -> None:

@@ -2,16 +2,23 @@
 
 import asyncio
 import atexit
+import ctypes
 import os
 from collections.abc import Coroutine
+from contextlib import suppress
 from threading import Lock, Thread, current_thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmops.models.giving_up import stopped_by
+from llmops.models.http.connections import open_session
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 T = TypeVar("T")
 _lock = Lock()
 _at_work: tuple[asyncio.AbstractEventLoop, Thread] | None = None
+_session: "ClientSession | None" = None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -29,6 +36,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         waited_for.cancel()
         raise
+
+
+def kept_session() -> "ClientSession":
+    """The connections of all who ask in the background, where this is called."""
+    global _session
+    if _session is None:
+        _session = open_session()
+    return _session
 
 
 def _started() -> tuple[asyncio.AbstractEventLoop, Thread]:
@@ -51,14 +66,19 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _forget() -> None:
     """A forked process has no threads but its own."""
-    global _at_work, _lock
-    _at_work, _lock = None, Lock()
+    global _at_work, _lock, _session
+    if _session is not None:  # collected, it would take its connections out of what the parent listens to
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_session))
+    _at_work, _lock, _session = None, Lock(), None
 
 
 @atexit.register
 def _stop() -> None:
     if _at_work is not None:
         loop, thread = _at_work
+        if _session is not None:
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_session.close(), loop).result(1)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmops.errors import ConfigError, EngineError, WindowError
 from llmops.models import giving_up
 from llmops.models.http import background
+from llmops.models.http.connections import open_session
 from llmops.models.http.failure import Failure, Patience, explain
 from llmops.models.http.pace import Pace
 from llmops.models.http.server import Server, break_off
@@ -19,7 +20,7 @@ from llmops.models.http.wire import StreamedAnswer, request_body
 from llmops.types import Completion, GenerationRequest, Progress
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from aiohttp import ClientSession
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -85,7 +86,10 @@ class HttpEngine:
         return _run(self._answer_all(requests, progress, whole=False)) if requests else []
 
     def _answer_one(self, request: GenerationRequest) -> Completion:
-        return background.run(self._answer(self._server.kept_async_client(), request))
+        async def answer() -> Completion:
+            return await self._answer(background.kept_session(), request)
+
+        return background.run(answer())
 
     async def _answer_all(
         self, requests: Sequence[GenerationRequest], progress: Progress | None, whole: bool
@@ -95,11 +99,11 @@ class HttpEngine:
         answered = 0
         waiting = iter(enumerate(requests))
 
-        async def work(client: "AsyncOpenAI") -> None:
+        async def work(session: "ClientSession") -> None:
             nonlocal answered
             for i, request in waiting:
                 try:
-                    outcomes[i] = await self._answer(client, request)
+                    outcomes[i] = await self._answer(session, request)
                     answered += 1
                 except EngineError as error:
                     outcomes[i] = error
@@ -109,9 +113,9 @@ class HttpEngine:
                     progress("answering", len(outcomes), len(requests))
 
         try:
-            async with self._server.async_client() as client, asyncio.TaskGroup() as group:
+            async with open_session() as session, asyncio.TaskGroup() as group:
                 for _ in range(min(self._concurrency, len(requests))):
-                    group.create_task(work(client))
+                    group.create_task(work(session))
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
         else:
@@ -120,13 +124,13 @@ class HttpEngine:
             error = type(error)(f"{error} {answered} of {len(requests)} requests were answered; none is returned.")
         raise error
 
-    async def _answer(self, client: "AsyncOpenAI", request: GenerationRequest) -> Completion:
+    async def _answer(self, session: "ClientSession", request: GenerationRequest) -> Completion:
         patience = Patience(self._retries, self._pace)
         while True:
             while wait_s := self._pace.claim():
                 await asyncio.sleep(wait_s)
             try:
-                outcome = await self._server.complete(client, request_body(request, self.model, self._refused))
+                outcome = await self._server.complete(session, request_body(request, self.model, self._refused))
             finally:
                 self._pace.give_back()
             if isinstance(outcome, Completion):
@@ -148,7 +152,7 @@ class HttpEngine:
             giving_up.sleep(self._wait_s(outcome, patience, request))
 
     def _open(self, request: GenerationRequest, patience: Patience) -> Any:
-        client = self._server.kept_client()
+        client = self._server.client()
         while True:
             while wait_s := self._pace.claim():
                 giving_up.sleep(wait_s)

@@ -1,5 +1,6 @@
 """Why a server gave no answer, whether to ask again and when, and what a user is told."""
 
+import json
 import math
 import re
 import time
@@ -40,24 +41,37 @@ class Failure:
         return (self.status in (0, 408, 409, 429) or self.status >= 500) and (self.retry_after_s or 0) <= LONGEST_WAIT_S
 
 
+def read_refusal(
+    status: int, headers: Mapping[str, str], content: bytes, secrets: Collection[str], sent: Collection[str] = ()
+) -> Failure:
+    """What a response of that status comes to, whose request sent those parameters. Its reason is one line, no secrets."""
+    text = content.decode(errors="replace")
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    error = _entry(body, "error") or body
+    message = _entry(error, "message") or error or text or "nothing"
+    too_long = status in (400, 413) and _TOO_LONG.search(text) is not None
+    refused = _refused_parameter(_entry(error, "param"), text, sent) if status in _REFUSALS and not too_long else ""
+    return Failure(status, masked(str(message), secrets), _retry_after_s(headers), refused, too_long)
+
+
 def read_failure(error: Exception, secrets: Collection[str], sent: Collection[str] = ()) -> Failure:
-    """What `error`, which ended a try that sent those parameters, comes to. Its reason is one line without secrets."""
-    from openai import APIError, APIStatusError, APITimeoutError, OpenAIError
+    """What `error`, which ended a try that sent those parameters, comes to, as `read_refusal` says it."""
+    from openai import APIError, APIStatusError, APITimeoutError
 
     if isinstance(error, APIStatusError):
-        headers = error.response.headers
-        said = error.message if error.message != f"Error code: {error.status_code}" else str(error.body or "nothing")
-        said = said.removeprefix(f"Error code: {error.status_code} - ")
-        too_long = error.status_code in (400, 413) and _TOO_LONG.search(f"{error.message} {error.body}") is not None
-        refused = _refused_parameter(error, sent) if error.status_code in _REFUSALS and not too_long else ""
-        return Failure(error.status_code, masked(said, secrets), _retry_after_s(headers), refused, too_long)
+        response = error.response
+        return read_refusal(error.status_code, response.headers, response.content, secrets, sent)
     if isinstance(error, TimeoutError | APITimeoutError):
         return Failure(0, "none came in time")
     if isinstance(error, APIError) and isinstance(code := _entry(error.body, "code"), int):  # an event of a stream
         return Failure(code, masked(error.message, secrets))
-    if isinstance(error, OpenAIError):  # the client's "Connection error." says less than what caused it
-        return Failure(0, masked(str(error.__cause__ or error) or type(error.__cause__).__name__, secrets))
-    return Failure(200, masked(str(error), secrets))
+    if isinstance(error, ValueError):
+        return Failure(200, masked(str(error), secrets))
+    cause = error.__cause__ or error  # which the openai client's "Connection error." says nothing of
+    return Failure(0, masked(str(cause) or type(cause).__name__, secrets))
 
 
 def _entry(body: Any, name: str) -> Any:
@@ -72,10 +86,9 @@ def masked(text: str, secrets: Collection[str]) -> str:
     return text if len(text) <= 300 else text[:300] + " ..."
 
 
-def _refused_parameter(error: Any, sent: Collection[str]) -> str:
-    said = f"{error.message} {error.body}"
+def _refused_parameter(param: Any, said: str, sent: Collection[str]) -> str:
     for name in OPTIONAL:
-        named = error.param == name
+        named = param == name
         if name == "max_tokens":  # named as well where a prompt is too long, and to send its newer name then is no help
             named = "max_completion_tokens" in said
         elif name != "temperature":  # a word that prompts hold, and error messages quote

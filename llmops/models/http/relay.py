@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from llmops.errors import EngineError
+from llmops.models.http.connections import open_session
 from llmops.models.http.failure import Failure, Patience, explain
 from llmops.models.http.pace import Pace
 from llmops.models.http.server import Server
@@ -85,11 +86,11 @@ class Forward:
         """
         patience, last = Patience(self._retries, self._pace), "none came in time"
         try:
-            async with asyncio.timeout(self._server.timeout_s), self._server.async_client() as client:
+            async with asyncio.timeout(self._server.timeout_s), open_session() as session:
                 while True:
                     while wait_s := self._pace.claim():
                         await asyncio.sleep(wait_s)
-                    outcome = await self._server.complete(client, self._fitting(body))
+                    outcome = await self._server.complete(session, self._fitting(body))
                     if isinstance(outcome, Completion):
                         return outcome
                     last = outcome.reason

@@ -2,24 +2,24 @@
 
 import asyncio
 import base64
+import json
 import os
 import re
 import socket
-import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from llmops.errors import ConfigError, EngineError
-from llmops.models.http.failure import Failure, read_failure
+from llmops.models.http.connections import IDLE_S, MOST, certificates, proxy_of
+from llmops.models.http.failure import Failure, read_failure, read_refusal
 from llmops.models.http.wire import StreamedAnswer, read_completion
 from llmops.types import Completion
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, OpenAI
+    from aiohttp import ClientSession
+    from openai import OpenAI
 
 _PATH = "/chat/completions"  # asked as such, for plain objects: the client's models of it take it 2 ms an answer
 NO_KEY = "none"  # what servers without keys are sent: the client insists on one
@@ -49,53 +49,40 @@ class Server:
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self.url = f"{parts.scheme}://{place}{path or '/v1'}"
         self.api_key_env, self.timeout_s, self._key_file = api_key_env, timeout_s, key_file
-        self._kept: dict[str, tuple[Any, Any]] = {}  # clients, and for which process and key they are
+        self._kept: tuple[Any, Any] = (None, None)  # for which process and key a client is, and that client
+        self._proxy = proxy_of(self.url)
         self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def __repr__(self) -> str:
         return f"Server({self.url!r}, {self.api_key_env!r})"
 
     def client(self) -> "OpenAI":
-        """A client that tries once. Use it in a `with` block, which closes its connections."""
+        """A client that tries once, for all threads, kept and never closed: a new one takes 4 ms, and connects anew."""
         from openai import DefaultHttpxClient, OpenAI  # 0.9 s to import
 
-        return OpenAI(**self._settings(), http_client=DefaultHttpxClient(verify=_certificates(), limits=_limits()))
-
-    def async_client(self) -> "AsyncOpenAI":
-        """As `client`, for one event loop."""
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-        return AsyncOpenAI(
-            **self._settings(), http_client=DefaultAsyncHttpxClient(verify=_certificates(), limits=_limits())
-        )  # fmt: skip
-
-    def kept_client(self) -> "OpenAI":
-        """As `client`, for all threads and never closed: a new one takes 4 ms, and connects anew."""
-        kept: OpenAI = self._keep("client", self.client)
-        return kept
-
-    def kept_async_client(self) -> "AsyncOpenAI":
-        """As `kept_client`, for the loop in the background."""
-        kept: AsyncOpenAI = self._keep("async", self.async_client)
-        return kept
-
-    def _keep(self, kind: str, make: Callable[[], Any]) -> Any:
         wanted = (os.getpid(), self._key())  # a forked process has no part in its parent's connections
-        made_for, client = self._kept.get(kind, (None, None))
+        made_for, client = self._kept
         if made_for != wanted:
-            client = make()
-            self._kept[kind] = (wanted, client)
-        return client
+            transport = DefaultHttpxClient(verify=certificates(), limits=_limits())
+            client = OpenAI(**self._settings(), http_client=transport)
+            self._kept = (wanted, client)
+        kept: OpenAI = client
+        return kept
 
-    async def complete(self, client: "AsyncOpenAI", body: dict[str, Any]) -> Completion | Failure:
+    async def complete(self, session: "ClientSession", body: dict[str, Any]) -> Completion | Failure:
         """Ask once; `timeout_s` is for the whole of it."""
-        from openai import OpenAIError
+        from aiohttp import ClientError
 
+        headers = {name: value for name, value in self.client().default_headers.items() if isinstance(value, str)}
+        asked = session.post(f"{self.url}{_PATH}", json=body, headers=headers, proxy=self._proxy)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return read_completion(await client.post(_PATH, body=body, cast_to=object))
-        except (OpenAIError, TimeoutError, ValueError) as error:
-            return read_failure(error, self._secrets(), body)
+            async with asyncio.timeout(self.timeout_s), asked as response:
+                said = await response.read()
+                if not response.ok:
+                    return read_refusal(response.status, response.headers, said, self._secrets(), body)
+                return read_completion(json.loads(said))
+        except (ClientError, OSError, ValueError) as error:
+            return read_failure(error, self._secrets())
 
     def open_stream(self, client: "OpenAI", body: dict[str, Any]) -> Any:
         """Ask once for a stream of events: those, to be closed, or a Failure."""
@@ -159,17 +146,7 @@ def _read_key(file: Path) -> str:
         raise EngineError(f"the server's key can't be read ({error.strerror}: {file}). It may have been ended.") from error
 
 
-@cache
 def _limits() -> Any:
-    """As many connections as the client's own default, but let go of before servers close them: 5 s is their usual time."""
     from httpx2 import Limits
 
-    return Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=3.0)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Those that the client trusts by default, read once: 30 ms, which each client would take again."""
-    from httpx2 import create_ssl_context  # the openai client's own transport
-
-    return create_ssl_context()
+    return Limits(max_connections=MOST, max_keepalive_connections=100, keepalive_expiry=IDLE_S)
