@@ -105,7 +105,7 @@ def test_the_key_is_in_the_environment_and_in_no_command_line() -> None:
     found = flags.variables(SPEC, "the-key", Path("/cache"), Path("/scratch"), ours)
     assert found["VLLM_API_KEY"] == "the-key" and "the-key" not in flags.command(SPEC, "vllm", 1)
     assert {name for name in ours if name in found} == {"PATH", "CUDA_VISIBLE_DEVICES"}
-    wanted = {"OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+    wanted = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
     assert found.items() >= {**wanted, "TMPDIR": "/scratch", "VLLM_NO_USAGE_STATS": "1"}.items()
 
 
@@ -117,6 +117,22 @@ def test_a_spec_is_derived_from_the_base(base: Path) -> None:
     assert derive_spec(weights, "float32", "cpu", window=512, adapters=3).window == 512
     with pytest.raises(ConfigError, match="at most the base's 2048"):
         derive_spec(weights, "float32", "cpu", window=4096)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, "1"), (4, "2"), (64, "62")])
+def test_small_machines_compute_in_one_thread_and_others_leave_two_cores(
+    cores: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    folders = Path("/cache"), Path("/scratch")
+    assert flags.variables(SPEC, "key", *folders)["OMP_NUM_THREADS"] == threads
+    assert flags.variables(replace(SPEC, threads=3), "key", *folders)["OMP_NUM_THREADS"] == "3"
+
+
+def test_who_asks_for_no_threads_takes_those_that_the_engine_has() -> None:
+    three, one = replace(SPEC, threads=3), replace(SPEC, threads=1)
+    assert flags.fits(three, SPEC) and not flags.fits(three, one) and not flags.fits(SPEC, three)
+    assert (flags.wider(three, SPEC), flags.wider(three, one)) == (three, one)
 
 
 def test_memory_holds_a_full_window_or_a_thousand_tokens_of_each_request() -> None:
@@ -341,6 +357,7 @@ def test_engines_are_shared_by_base_dtype_and_device_and_by_nothing_else() -> No
 @pytest.mark.parametrize(("wanted", "reason"), [
     (replace(SPEC, max_rank=32), "runs with rank 16.*this needs rank 32"),
     (replace(SPEC, window=2048), "window 2048"),
+    (replace(SPEC, threads=2), "adapters, and this needs rank 16, window 1024, 16 adapters, threads 2"),
     (replace(SPEC, base_digest="e" * 64, base="wheel:other"), "handbook runs on base wheel:small .*wheel:other"),
 ])  # fmt: skip
 def test_what_needs_a_restart_is_refused_in_one_line_unless_asked_for(wanted: EngineSpec, reason: str) -> None:

@@ -40,6 +40,8 @@ def test_values_get_their_types() -> None:
         ({"engine": "url", "engine_url": "localhost:8000"}, "expected an address such as http://"),
         ({"certificate": "a.pem"}, "certificate and private_key belong together"),
         ({"follow": "false", "canary": "10"}, "leave out canary and shadow"),
+        ({"engine": "vllm", "threads": "-1"}, "threads is -1, expected 0 to 1024."),
+        ({"threads": "4"}, "threads is for engine=vllm, and engine is transformers. Give 0, or engine=vllm."),
         ({"config": "no/such/file.yaml"}, "options 'no/such/file.yaml' can't be read"),
     ],
 )

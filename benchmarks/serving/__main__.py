@@ -43,6 +43,7 @@ class ServingBenchmark:
     peer_requests: int = step.setting("throughput: requests of a load on mlflow models serve", 16)
     pairs: int = step.setting("throughput: interleaved pairs with the bare engine", 5)
     rounds: int = step.setting("throughput: interleaved rounds with mlflow models serve", 3)
+    threads: int = step.setting("throughput: compute threads of each server", 1)
     added_requests: int = step.setting("overhead and rag: interleaved requests", 500)
     engine_ms: float = step.setting("overhead and rag: what the stub engine takes, in milliseconds", 50.0)
     reads: int = step.setting("rag: prompts of each kind that vLLM reads", 20)
@@ -66,7 +67,7 @@ def throughput_section(config: ServingBenchmark) -> dict[str, Any]:
     environment = find_environment()
     loads = throughput.Loads(
         sections.chosen(config.kinds, throughput.KINDS, "kind"), sections.chosen(config.peers, throughput.PEERS, "peer"),
-        config.requests, config.peer_requests, config.pairs, config.rounds,
+        config.requests, config.peer_requests, config.pairs, config.rounds, config.threads,
     )  # fmt: skip
     found = throughput.measure(config.base, config.tokens, loads)
     return {"serving_engine": f"vLLM {environment.version} on {environment.device}", **found}

@@ -1,7 +1,7 @@
 """Tokens a second of a gateway on vLLM, against the same engine asked directly and against `mlflow models serve`.
 
 `mlflow models serve` has the model as MLflow's documentation logs it (flavor transformers, llm/v1/chat), and beside it the
-release itself, which brings our own batching along. All servers have one compute thread. Who is compared takes turns.
+release itself, which brings our own batching along. All servers have as many compute threads. Who is compared takes turns.
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.serving.application import APP, Application, chat, promote, questions
 from benchmarks.serving.load import Ask, Heard, ask_all, failures, tokens_per_s
-from benchmarks.serving.place import START_S, deployed, server, workplace
+from benchmarks.serving.place import START_S, deployed, server, variables, workplace
 from llmops.chains.parts import Generator
 from llmops.models.http.wire import request_body
 from llmops.serving.engine import engines
@@ -36,7 +36,10 @@ Make = Callable[[Sequence[str]], list[Ask]]
 
 @dataclass(frozen=True)
 class Loads:
-    """What is measured: `kinds` of release on `peers`, those of `KINDS` and `PEERS`, and how often."""
+    """What is measured: `kinds` of release on `peers`, those of `KINDS` and `PEERS`, and how often.
+
+    Each server computes an answer, or a batch of them, in `threads`.
+    """
 
     kinds: Sequence[str]
     peers: Sequence[str]
@@ -44,12 +47,13 @@ class Loads:
     peer_requests: int
     pairs: int
     rounds: int
+    threads: int
 
 
 def measure(base: str, tokens: int, loads: Loads) -> dict[str, Any]:
     """On the base, and with every request on an adapter."""
     found: dict[str, Any] = {}
-    with workplace() as place:
+    with workplace() as place, variables({"OMP_NUM_THREADS": str(loads.threads)}):
         application = Application.on(base, tokens)
         for kind in loads.kinds:
             version = KINDS[kind](application, place)
@@ -60,7 +64,8 @@ def measure(base: str, tokens: int, loads: Loads) -> dict[str, Any]:
 
 
 def _measure(application: Application, version: Registered, place: Path, loads: Loads) -> dict[str, Any]:
-    with deployed(APP, version.uri, engine="vllm", max_in_flight=CLIENTS, max_waiting=4 * CLIENTS) as ours:
+    options = {"engine": "vllm", "threads": loads.threads, "max_in_flight": CLIENTS, "max_waiting": 4 * CLIENTS}
+    with deployed(APP, version.uri, **options) as ours:
         both = {
             "gateway": _load(lambda asked: [chat(ours.url, question) for question in asked], loads.requests, CLIENTS),
             "direct": _load(_directly(ours, version), loads.requests, CLIENTS),

@@ -13,11 +13,13 @@ from llmops.step import setting
 FILE = "config"
 ENGINES, BASE_CHANGES = ("transformers", "vllm", "url"), ("refuse", "restart")
 _CHOICES = {"engine": ENGINES, "base_change": BASE_CHANGES}
+_VLLM = ("threads", "window", "gpu_share")
 _PATHS = ("certificate", "private_key")
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
 _BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65535), "workers": (1, 64), "poll_s": (0.1, 86400), "canary": (0, 100), "trace_rate": (0, 1),
-    "max_in_flight": (1, 10_000), "max_waiting": (0, 100_000), "timeout_s": (1, 86400), "request_timeout_s": (1, 86400),
+    "threads": (0, 1024), "window": (0, 10_000_000), "gpu_share": (0, 1), "max_in_flight": (1, 10_000),
+    "max_waiting": (0, 100_000), "timeout_s": (1, 86400), "request_timeout_s": (1, 86400),
 }  # fmt: skip
 
 
@@ -36,6 +38,9 @@ class Options:
     engine_url: str = setting("address of an OpenAI-compatible server, for engine=url", "")
     engine_model: str = setting("name of the model there; empty means the release's", "")
     engine_key_env: str = setting("environment variable with the key for it", "")
+    threads: int = setting("compute threads of vLLM on a processor; 0: one, of more than three cores all but two", 0)
+    window: int = setting("most tokens of prompt and answer in vLLM; 0: what the base has", 0)
+    gpu_share: float = setting("share of a GPU's memory that vLLM takes; 0: 0.9", 0.0)
     follow: bool = setting("go where the alias goes; false stays with the version that it means now", True)
     poll_s: float = setting("seconds between two looks at the alias", 15.0)
     canary: float = setting("percent of users that @challenger answers", 0.0)
@@ -62,6 +67,8 @@ class Options:
             raise _Wrong("engine", f"is {self.engine}, which {needs}. Give both engine=url and engine_url, or neither.")
         if self.engine_url and not self.engine_url.startswith(("http://", "https://")):
             raise _Wrong("engine_url", f"is {self.engine_url!r}, expected an address such as http://127.0.0.1:8000/v1.")
+        if self.engine != "vllm" and (given := next(iter(self.vllm_settings), "")):
+            raise _Wrong(given, f"is for engine=vllm, and engine is {self.engine}. Give 0, or engine=vllm.")
         if bool(self.certificate) != bool(self.private_key):
             raise _Wrong("certificate", "and private_key belong together: give both, or neither.")
         if not self.follow and (self.canary or self.shadow):
@@ -70,6 +77,16 @@ class Options:
     @property
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
+
+    @property
+    def vllm_settings(self) -> dict[str, Any]:
+        """What vLLM is started with, where that isn't to follow from the release and the machine."""
+        return {name: value for name in _VLLM if (value := getattr(self, name))}
+
+    @property
+    def runs_on(self) -> str:
+        """What releases run on, in one line."""
+        return ", ".join([self.engine, *(f"{name}={value}" for name, value in self.vllm_settings.items())])
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,7 +9,7 @@ from llmops.errors import EngineError
 from llmops.finetuning.certificate import Probe
 from llmops.models.http.engine import HttpEngine
 from llmops.serving.engine import adapters, loading, record, running, vllm
-from llmops.serving.engine.flags import EngineSpec, fits, wider
+from llmops.serving.engine.flags import EngineSpec, fits, told, wider
 from llmops.serving.engine.record import Record
 from llmops.serving.engine.running import START_S
 
@@ -142,9 +142,7 @@ def needs_restart(spec: EngineSpec, holder: str) -> str:
         if holder in found.holders and found.key != key:
             return f"{holder} runs on base {found.spec.base} ({found.spec.base_digest[:12]}), and this is on {spec.base}."
         if found.key == key and not fits(found.spec, spec):
-            had = f"rank {found.spec.max_rank}, window {found.spec.window}, {found.spec.adapters} adapters"
-            asked = f"rank {spec.max_rank}, window {spec.window}, {spec.adapters} adapters"
-            return f"the engine on {spec.base} runs with {had}, and this needs {asked}."
+            return f"the engine on {spec.base} runs with {told(found.spec)}, and this needs {told(spec)}."
     return ""
 
 

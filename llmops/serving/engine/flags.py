@@ -15,7 +15,8 @@ from llmops.planning.serving import MAX_LORA_RANKS, NO_ADAPTERS
 
 HOST = "127.0.0.1"  # some of vLLM's paths answer without its key: nobody but this machine may ask
 DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
-USUAL_RANK = 16
+USUAL_RANK, GPU_SHARE = 16, 0.9
+_STARTED_WITH = ("threads", "gpu_share")  # where they are asked for an engine has just these
 _TOKENS_EACH = 1024  # that memory is set aside for, for each of the requests at once
 _PRIVATE = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
 
@@ -26,7 +27,8 @@ class EngineSpec:
 
     It takes up to `adapters` of ranks up to `max_rank` (0: none at all), and `mixed` of them in one batch; it computes up
     to `at_once` answers together and lets `queued` more wait. `cache_gib` is the memory for what it has read (on a CPU),
-    `gpu_share` the share of a GPU's memory for all it has there. It has `drain_s` seconds to finish when it is ended.
+    `gpu_share` the share of a GPU's memory for all it has there (0: GPU_SHARE). It has `drain_s` seconds to finish when it
+    is ended, and on a CPU so many `threads` to compute (0: what `usual_threads` says).
 
     Raises:
         ConfigError: a value makes no sense.
@@ -45,20 +47,22 @@ class EngineSpec:
     at_once: int = 32
     queued: int = 256
     cache_gib: int = 1
-    gpu_share: float = 0.9
+    gpu_share: float = 0.0
     drain_s: int = 60
-    threads: int = 1
+    threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("window", "adapters", "mixed", "at_once", "queued", "cache_gib", "drain_s", "threads"):
+        for name in ("window", "adapters", "mixed", "at_once", "queued", "cache_gib", "drain_s"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more.")
         if self.dtype not in DTYPES:
             raise ConfigError(f"dtype is {self.dtype!r}, expected one of {', '.join(DTYPES)}.")
         if self.max_rank not in (0, *MAX_LORA_RANKS):
             raise ConfigError(f"max_rank is {self.max_rank}, expected one of {', '.join(map(str, MAX_LORA_RANKS))}.")
-        if not 0 < self.gpu_share <= 1:
-            raise ConfigError(f"gpu_share is {self.gpu_share}, expected a share above 0, up to 1.")
+        if not 0 <= self.gpu_share <= 1:
+            raise ConfigError(f"gpu_share is {self.gpu_share}, expected a share up to 1, or 0 for {GPU_SHARE}.")
+        if self.threads < 0:
+            raise ConfigError(f"threads is {self.threads}, expected 1 or more, or 0 for what suits the machine.")
         if self.device not in ("cpu", "gpu"):
             raise ConfigError(f"device is {self.device!r}, expected cpu or gpu.")
 
@@ -90,13 +94,25 @@ def derive_spec(weights: Weights, dtype: str, device: str, ranks: Iterable[int] 
 
 def fits(has: EngineSpec, wanted: EngineSpec) -> bool:
     """Whether an engine of the one spec serves the other too."""
-    return all(getattr(has, name) >= getattr(wanted, name) for name in ("max_rank", "window", "adapters"))
+    enough = all(getattr(has, name) >= getattr(wanted, name) for name in ("max_rank", "window", "adapters"))
+    return enough and all(getattr(wanted, name) in (0, getattr(has, name)) for name in _STARTED_WITH)
 
 
 def wider(has: EngineSpec, wanted: EngineSpec) -> EngineSpec:
     """A spec that serves both."""
     most = {name: max(getattr(has, name), getattr(wanted, name)) for name in ("max_rank", "window", "adapters", "cache_gib")}
-    return replace(wanted, **most)
+    return replace(wanted, **most, **{name: getattr(wanted, name) or getattr(has, name) for name in _STARTED_WITH})
+
+
+def told(spec: EngineSpec) -> str:
+    """What an engine may have to be started anew for."""
+    asked = "".join(f", {name} {getattr(spec, name)}" for name in _STARTED_WITH if getattr(spec, name))
+    return f"rank {spec.max_rank}, window {spec.window}, {spec.adapters} adapters{asked}"
+
+
+def usual_threads() -> int:
+    """One on small machines, where a second makes all that runs beside it several times slower; two cores left on others."""
+    return max(1, len(os.sched_getaffinity(0)) - 2)
 
 
 def cache_gib(config: Any, dtype: str, window: int, at_once: int) -> int:
@@ -123,7 +139,7 @@ def command(spec: EngineSpec, vllm: str, port: int) -> list[str]:
             "enable-lora": None, "max-lora-rank": spec.max_rank, "max-loras": min(spec.mixed, spec.adapters),
             "max-cpu-loras": spec.adapters,
         }  # fmt: skip
-    flags |= {"enforce-eager": None} if spec.device == "cpu" else {"gpu-memory-utilization": spec.gpu_share}
+    flags |= {"enforce-eager": None} if spec.device == "cpu" else {"gpu-memory-utilization": spec.gpu_share or GPU_SHARE}
     words = [word for name, value in flags.items() for word in (f"--{name}", *([] if value is None else [str(value)]))]
     return [vllm, "serve", spec.folder, *words]
 
@@ -134,7 +150,7 @@ def variables(
     """The environment: ours without what is secret or of our Python, and vLLM's own settings."""
     shared = {name: value for name, value in ours.items() if not _PRIVATE.search(name)}
     on_cpu = {
-        "OMP_NUM_THREADS": str(spec.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(spec.threads or usual_threads()), "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_CPU_KVCACHE_SPACE": str(spec.cache_gib),
         "TORCH_COMPILE_DISABLE": "1",  # else the first answer waits a minute for a C++ compiler, or fails without one
     }  # fmt: skip

@@ -5,10 +5,10 @@ The reconciler prepares a release and says in the plan how workers load it; when
 
 import json
 import math
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from llmops.chains.release import Release
 from llmops.errors import ArtifactError, DeploymentError, EngineError
@@ -104,9 +104,13 @@ class AtUrl(InProcess):
 
 @dataclass
 class OnVllm(InProcess):
-    """One vLLM for all on a base; with `restart` it may be started anew for a release that it has no place for."""
+    """One vLLM for all on a base; with `restart` it may be started anew for a release that it has no place for.
+
+    `chosen` settings of it stand above those that follow from releases.
+    """
 
     restart: bool = False
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     _restarts: dict[str, int] = field(default_factory=dict)  # that were told, by engine
 
     def prepare(self, release: Release) -> How:
@@ -116,7 +120,7 @@ class OnVllm(InProcess):
         folder = fetch_folder("adapter", generator.adapter) if generator.adapter else None
         ranks = [max_lora_rank(json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))] if folder else []
         weights = find_weights(generator.base, generator.base_digest)
-        spec = derive_spec(weights, generator.dtype, find_environment().device, ranks)
+        spec = derive_spec(weights, generator.dtype, find_environment().device, ranks, **self.chosen)
         engine = engines.acquire(spec, self.holder, self._tell if self.restart else None)
         if folder is None or generator.adapter is None:
             return self.now(How(engine.key))
@@ -149,7 +153,7 @@ class OnVllm(InProcess):
 def backend_of(name: str, options: Options) -> Backend:
     """What a deployment's options ask for."""
     if options.engine == "vllm":
-        return OnVllm(name, options.base_change == "restart")
+        return OnVllm(name, options.base_change == "restart", options.vllm_settings)
     return AtUrl(name) if options.engine == "url" else InProcess(name)
 
 
