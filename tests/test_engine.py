@@ -22,13 +22,14 @@ from llmops import digests
 from llmops.errors import ArtifactError, ConfigError, EngineError, LLMOpsError
 from llmops.models.adapter import IDENTITY_FILE
 from llmops.models.weights import resolve_weights
-from llmops.serving.engine import adapters, flags, record, vllm
+from llmops.serving.engine import adapters, flags, record, running, vllm
 from llmops.serving.engine.api import EngineApi, tells_poison
 from llmops.serving.engine.engines import Engine, acquire, needs_restart
 from llmops.serving.engine.environment import EngineEnvironment, find_environment
 from llmops.serving.engine.flags import EngineSpec, derive_spec
 from llmops.serving.engine.record import Record
-from llmops.serving.rollout.backend import EngineServing, OnVllm
+from llmops.serving.options import Options
+from llmops.serving.rollout.backend import EngineServing, OnVllm, backend_of
 from llmops.serving.rollout.plan import How
 from llmops.serving.roster import Asked, Identity
 from llmops.types import Query
@@ -119,20 +120,19 @@ def test_a_spec_is_derived_from_the_base(base: Path) -> None:
         derive_spec(weights, "float32", "cpu", window=4096)
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (3, "1"), (4, "2"), (64, "62")])
+@pytest.mark.parametrize(
+    ("cores", "quota", "threads"),
+    [(1, "", "1"), (2, "", "1"), (3, "max 100000", "1"), (4, "", "2"), (64, "max 100000", "62"), (64, "350000 100000", "2")],
+)
 def test_small_machines_compute_in_one_thread_and_others_leave_two_cores(
-    cores: int, threads: str, monkeypatch: pytest.MonkeyPatch
+    cores: int, quota: str, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(flags, "_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     folders = Path("/cache"), Path("/scratch")
     assert flags.variables(SPEC, "key", *folders)["OMP_NUM_THREADS"] == threads
     assert flags.variables(replace(SPEC, threads=3), "key", *folders)["OMP_NUM_THREADS"] == "3"
-
-
-def test_who_asks_for_no_threads_takes_those_that_the_engine_has() -> None:
-    three, one = replace(SPEC, threads=3), replace(SPEC, threads=1)
-    assert flags.fits(three, SPEC) and not flags.fits(three, one) and not flags.fits(SPEC, three)
-    assert (flags.wider(three, SPEC), flags.wider(three, one)) == (three, one)
 
 
 def test_memory_holds_a_full_window_or_a_thousand_tokens_of_each_request() -> None:
@@ -357,7 +357,6 @@ def test_engines_are_shared_by_base_dtype_and_device_and_by_nothing_else() -> No
 @pytest.mark.parametrize(("wanted", "reason"), [
     (replace(SPEC, max_rank=32), "runs with rank 16.*this needs rank 32"),
     (replace(SPEC, window=2048), "window 2048"),
-    (replace(SPEC, threads=2), "adapters, and this needs rank 16, window 1024, 16 adapters, threads 2"),
     (replace(SPEC, base_digest="e" * 64, base="wheel:other"), "handbook runs on base wheel:small .*wheel:other"),
 ])  # fmt: skip
 def test_what_needs_a_restart_is_refused_in_one_line_unless_asked_for(wanted: EngineSpec, reason: str) -> None:
@@ -367,6 +366,27 @@ def test_what_needs_a_restart_is_refused_in_one_line_unless_asked_for(wanted: En
         acquire(wanted, "handbook")
     assert one_line(caught)
     assert not needs_restart(replace(SPEC, window=512, max_rank=8), "handbook")
+
+
+def test_who_asks_for_no_threads_leaves_the_engine_those_that_others_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "ensure", lambda found, start_s: found)
+    for threads, rank, has in ((3, 16, 3), (0, 16, 3), (0, 32, 3), (2, 32, 2)):
+        engine = acquire(replace(SPEC, threads=threads, max_rank=rank), "handbook", print)
+        assert engine.record.spec == replace(SPEC, threads=has, max_rank=rank)
+    assert backend_of("handbook", Options(engine="vllm", threads=2, window=512)).chosen == {"threads": 2, "window": 512}
+
+
+def test_an_engine_that_does_not_start_wider_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "ensure", lambda found, start_s: found)
+    before = acquire(SPEC, "handbook").record
+
+    def fail(found: Record, start_s: float) -> None:
+        raise EngineError("no room.")
+
+    monkeypatch.setattr(running, "ensure", fail)
+    with pytest.raises(EngineError, match="no room"):
+        acquire(replace(SPEC, max_rank=64), "handbook", print)
+    assert Engine(before.key).record == before
 
 
 # Its processes

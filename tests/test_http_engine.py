@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import multiprocessing
+import ssl
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.errors import ConfigError, EngineError, WindowError
-from llmops.models.http import failure
+from llmops.models.http import connections, failure
 from llmops.models.http.engine import HttpEngine
 from llmops.models.http.failure import Failure, Patience
 from llmops.models.http.pace import Pace
@@ -984,6 +985,54 @@ def test_requests_go_through_the_proxy_of_the_environment_but_where_it_says_none
         drain(engine.stream(ask("Leave?")))
     path = "/v1/chat/completions"
     assert [asked.path for asked in server.asked] == [f"http://models.example{path}"] * 4 + [path] * 4
+
+
+PASSES = [
+    ("http://models.example/v1", "proxy:3128", "", "http://proxy:3128"),
+    ("http://models.example/v1", "https://me:pass@proxy", "elsewhere.example", "https://me:pass@proxy"),
+    ("http://models.example/v1", "socks5://proxy", "example", None),
+    ("http://10.1.2.3:8000/v1", "http://proxy", "10.0.0.0/8, ::1", None),
+    ("http://[::1]:8000/v1", "http://proxy", "10.0.0.0/8, ::1", None),
+    ("http://[::2]:8000/v1", "http://proxy", "10.0.0.0/8, ::1", "http://proxy"),
+]
+
+
+@pytest.mark.parametrize(("url", "proxy", "none", "passes"), PASSES)
+def test_a_proxy_is_read_as_the_openai_client_reads_it(
+    url: str, proxy: str, none: str, passes: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", none)
+    assert connections.proxy_of(url) == passes
+
+
+def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:pass@proxy")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(ConfigError, match="proxy is one of socks5, expected http") as caught:
+        HttpEngine("http://models.example", "small")
+    assert "pass" not in str(caught.value)
+
+
+def test_a_proxys_password_is_shown_to_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", server.url.removesuffix("/v1").replace("http://", "me:p%40ss@"))
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(EngineError, match="gave no answer") as caught:  # it answers no CONNECT
+        HttpEngine("https://models.example", "small", retries=0).generate([ask("Leave?")])
+    assert not any(secret in refusal(caught) for secret in ("p%40ss", "p@ss"))
+
+
+def test_a_certificate_that_nobody_signed_is_told_as_that(server: Server, tmp_path: Path) -> None:
+    where = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *where], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    engine = HttpEngine(server.url.replace("http:", "https:"), "small", retries=0)
+    for call in (lambda: engine.generate([ask("Leave?")]), lambda: drain(engine.stream(ask("Leave?")))):
+        with pytest.raises(EngineError, match=r"gave no answer \(.*certificate verify failed: self-signed"):
+            call()
 
 
 def test_the_environments_headers_for_openai_go_along(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,12 @@ def test_a_mistake_is_one_line_that_says_what_to_do(given: dict[str, Any], words
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_vllm_stays_where_nothing_else_is_asked_of_it() -> None:
+    one = Options(engine="vllm", threads=2)
+    assert one.other_vllm(Options(engine="vllm", threads=4, window=512, canary=10)) == "threads=4, window=512"
+    assert one.other_vllm(Options(engine="vllm", threads=2, canary=10)) == one.other_vllm(Options()) == ""
+
+
 def test_a_file_has_the_same_options_and_the_command_line_stands_above_it(tmp_path: Path) -> None:
     (tmp_path / "o.yaml").write_text("port: 8210\nfollow: false\ncertificate: tls/a.pem\nprivate_key: /etc/b.pem\n")
     options = read_options({"config": str(tmp_path / "o.yaml"), "port": "8211"})

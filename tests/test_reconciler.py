@@ -28,7 +28,7 @@ from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.settings import Settings
 from llmops.serving.options import Options
-from llmops.serving.rollout.backend import InProcess, OnVllm, load_planned
+from llmops.serving.rollout.backend import InProcess, load_planned
 from llmops.serving.rollout.events import read_events
 from llmops.serving.rollout.plan import How, Plan, read_plan
 from llmops.serving.rollout.planned import PlannedRoster
@@ -414,6 +414,11 @@ def test_an_option_of_another_engine_moves_what_is_loaded_there_while_it_answers
                 raise EngineError("there is no vLLM here.")
             return How("", "elsewhere")
 
+        def settle(self, kept: Collection[How]) -> None:
+            settled.append([how.adapter for how in kept])
+
+    settled: list[list[str]] = []
+
     def backend(name: str, options: Options) -> InProcess:
         return Elsewhere(name) if options.engine == "vllm" else InProcess(name)
 
@@ -424,32 +429,10 @@ def test_an_option_of_another_engine_moves_what_is_loaded_there_while_it_answers
     deploy(allow_unattested=True, engine="vllm")
     reconciler.look()
     assert read_plan(folder).loaded == {ONE: How()} and "there is no vLLM" in events(folder, "failed")[0]["text"]
+    assert settled == [[""]]  # so that nothing stays that was started for it
     is_down = False
     look_until(reconciler, lambda: read_plan(folder).loaded == {ONE: How("", "elsewhere")})
     assert told(folder) == ["rollout", "failed", "engine", "recovered"] and roster_says(roster, "") == ONE
-
-
-def test_settings_of_vllm_are_brought_to_it_when_they_are_given(
-    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared: list[Any] = []
-
-    def prepare(backend: OnVllm, _: Release) -> How:
-        prepared.append(backend.chosen)
-        return How()
-
-    monkeypatch.setattr(OnVllm, "prepare", prepare)
-    deploy(allow_unattested=True, engine="vllm")
-    move(ONE)
-    reconciler = Reconciler("handbook")
-    reconciler.look()
-    for settings in ({"threads": 2}, {"threads": 2, "window": 512}, {}):
-        deploy(allow_unattested=True, engine="vllm", **settings)
-        reconciler.look()
-        assert prepared[-1] == settings
-    reconciler.look()
-    assert len(prepared) == 4 and told(folder) == ["rollout", "engine", "engine", "engine"]
-    assert "engine=vllm, threads=2, window=512 now" in events(folder, "engine")[1]["text"]
 
 
 def test_workers_follow_an_engine_to_another_address_and_one_that_is_gone_is_made_anew(

@@ -64,6 +64,10 @@ def update(name: str, model_uri: str | None, config: Mapping[str, Any]) -> Done:
             raise DeploymentError(
                 f"{name!r} runs in the foreground, at {existing.url}. Start it anew for another address or store."
             )
+        if existing.options.engine == "vllm" and (other := existing.options.other_vllm(wanted.options)):
+            raise DeploymentError(
+                f"{other} is what vLLM is started with, and it runs. Delete {name!r}, and create it anew with that."
+            )
         target = get_version(wanted.model_uri)
         if not difference(existing, wanted) and existing.release_uri == target.uri:
             return Done(existing, f"{name} is up to date: nothing was changed")

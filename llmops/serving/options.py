@@ -83,10 +83,10 @@ class Options:
         """What vLLM is started with, where that isn't to follow from the release and the machine."""
         return {name: value for name in _VLLM if (value := getattr(self, name))}
 
-    @property
-    def runs_on(self) -> str:
-        """What releases run on, in one line."""
-        return ", ".join([self.engine, *(f"{name}={value}" for name, value in self.vllm_settings.items())])
+    def other_vllm(self, wanted: "Options") -> str:
+        """What a vLLM of these options would have to be started anew for; empty where it may stay, or isn't wanted."""
+        others = [f"{name}={getattr(wanted, name)}" for name in _VLLM if getattr(wanted, name) != getattr(self, name)]
+        return ", ".join(others) if wanted.engine == "vllm" else ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

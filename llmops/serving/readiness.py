@@ -45,7 +45,7 @@ def wait_until_served(wanted: Deployment, target: Registered, since: str, check:
 def _is_served(wanted: Deployment, target: Registered) -> bool:
     record, plan = read_record(wanted.name), state.read_plan(wanted.name)
     written = state.read_json(wanted.folder / state.DEPLOYMENT).get("updated")
-    if record.get("applied") != written or (plan.get("current"), plan.get("engine")) != (target.uri, wanted.options.runs_on):
+    if record.get("applied") != written or plan.get("current") != target.uri:
         return False
     releases = [one["release"] for one in workers(wanted, record)]
     return releases == [target.uri] * wanted.options.workers and _answers(wanted)

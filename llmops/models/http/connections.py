@@ -1,10 +1,14 @@
 """Connections to servers, by aiohttp: the openai client and its transport take four times its work for an answer."""
 
 import ssl
+from contextlib import suppress
 from functools import cache
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from llmops.errors import ConfigError
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -22,11 +26,33 @@ def open_session() -> "ClientSession":
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for this address, as for the openai client."""
-    parts = urlsplit(url)
-    proxies = getproxies()
+    """The proxy that the environment names for this address, as for the openai client.
+
+    Raises:
+        ConfigError: it is none of http or https.
+    """
+    parts, proxies = urlsplit(url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) else proxy
+    if not proxy or proxy_bypass(parts.netloc) or _is_within(parts.hostname or "", proxies.get("no", "")):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if (scheme := urlsplit(proxy).scheme) not in ("http", "https"):
+        raise ConfigError(
+            f"the environment's proxy is one of {scheme}, expected http(s)://. Put {parts.hostname} in NO_PROXY."
+        )
+    return proxy
+
+
+def _is_within(host: str, networks: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for network in networks.split(","):
+        with suppress(ValueError):
+            if address in ip_network(network.strip(" []"), strict=False):
+                return True
+    return False
 
 
 @cache

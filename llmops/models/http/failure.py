@@ -68,7 +68,7 @@ def read_failure(error: Exception, secrets: Collection[str], sent: Collection[st
         return Failure(0, "none came in time")
     if isinstance(error, APIError) and isinstance(code := _entry(error.body, "code"), int):  # an event of a stream
         return Failure(code, masked(error.message, secrets))
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a certificate's is both
         return Failure(200, masked(str(error), secrets))
     cause = error.__cause__ or error  # which the openai client's "Connection error." says nothing of
     return Failure(0, masked(str(cause) or type(cause).__name__, secrets))

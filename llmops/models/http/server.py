@@ -32,7 +32,7 @@ class Server:
     is read at each use, from the environment or from `key_file` where that is given, and never kept but by clients.
 
     Raises:
-        ConfigError: the address is none of http or https, or has a query.
+        ConfigError: the address is none of http or https, or has a query; or its proxy is none.
     """
 
     def __init__(self, url: str, api_key_env: str, timeout_s: float, key_file: Path | None = None) -> None:
@@ -114,7 +114,8 @@ class Server:
 
     def _secrets(self) -> list[str]:
         """What nobody must be shown: longest first, so that none is left in part."""
-        found = {self._key(), self._login[1], self._basic()} - {"", NO_KEY}
+        proxy = urlsplit(self._proxy or "").password or ""
+        found = {self._key(), self._login[1], self._basic(), proxy, unquote(proxy)} - {"", NO_KEY}
         return sorted(found, key=len, reverse=True)
 
     def _key(self) -> str:

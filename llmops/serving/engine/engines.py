@@ -9,7 +9,7 @@ from llmops.errors import EngineError
 from llmops.finetuning.certificate import Probe
 from llmops.models.http.engine import HttpEngine
 from llmops.serving.engine import adapters, loading, record, running, vllm
-from llmops.serving.engine.flags import EngineSpec, fits, told, wider
+from llmops.serving.engine.flags import EngineSpec, at_next_start, fits, wider
 from llmops.serving.engine.record import Record
 from llmops.serving.engine.running import START_S
 
@@ -116,13 +116,11 @@ def acquire(spec: EngineSpec, holder: str, restart: Callable[[str], None] | None
         found = record.read(key)
         restart(f"{why} {_BESIDE if found is None or fits(found.spec, spec) else _ANEW}")
     with record.lock(key):
-        found = record.read(key) or Record(spec)
+        before = found = record.read(key) or Record(spec)
         if not fits(found.spec, spec):
             vllm.stop(record.path(key, "pid"), found.spec.drain_s)
             found = replace(found, spec=wider(found.spec, spec))
-        held = replace(
-            found, spec=replace(found.spec, folder=spec.folder), holders=tuple(sorted({*found.holders, holder}))
-        )  # fmt: skip
+        held = replace(found, spec=at_next_start(found.spec, spec), holders=tuple(sorted({*found.holders, holder})))
         record.write(held)
         try:
             running.ensure(held, start_s)
@@ -130,7 +128,7 @@ def acquire(spec: EngineSpec, holder: str, restart: Callable[[str], None] | None
             if not found.holders:
                 _end(held)
             elif (now := record.read(key)) is not None:
-                record.write(replace(now, holders=found.holders))
+                record.write(replace(now, spec=before.spec, holders=before.holders))
             raise
     return Engine(key)
 
@@ -142,7 +140,9 @@ def needs_restart(spec: EngineSpec, holder: str) -> str:
         if holder in found.holders and found.key != key:
             return f"{holder} runs on base {found.spec.base} ({found.spec.base_digest[:12]}), and this is on {spec.base}."
         if found.key == key and not fits(found.spec, spec):
-            return f"the engine on {spec.base} runs with {told(found.spec)}, and this needs {told(spec)}."
+            had = f"rank {found.spec.max_rank}, window {found.spec.window}, {found.spec.adapters} adapters"
+            asked = f"rank {spec.max_rank}, window {spec.window}, {spec.adapters} adapters"
+            return f"the engine on {spec.base} runs with {had}, and this needs {asked}."
     return ""
 
 

@@ -16,7 +16,7 @@ from llmops.planning.serving import MAX_LORA_RANKS, NO_ADAPTERS
 HOST = "127.0.0.1"  # some of vLLM's paths answer without its key: nobody but this machine may ask
 DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
 USUAL_RANK, GPU_SHARE = 16, 0.9
-_STARTED_WITH = ("threads", "gpu_share")  # where they are asked for an engine has just these
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of processor time, for a container
 _TOKENS_EACH = 1024  # that memory is set aside for, for each of the requests at once
 _PRIVATE = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
 
@@ -94,25 +94,36 @@ def derive_spec(weights: Weights, dtype: str, device: str, ranks: Iterable[int] 
 
 def fits(has: EngineSpec, wanted: EngineSpec) -> bool:
     """Whether an engine of the one spec serves the other too."""
-    enough = all(getattr(has, name) >= getattr(wanted, name) for name in ("max_rank", "window", "adapters"))
-    return enough and all(getattr(wanted, name) in (0, getattr(has, name)) for name in _STARTED_WITH)
+    return all(getattr(has, name) >= getattr(wanted, name) for name in ("max_rank", "window", "adapters"))
 
 
 def wider(has: EngineSpec, wanted: EngineSpec) -> EngineSpec:
     """A spec that serves both."""
     most = {name: max(getattr(has, name), getattr(wanted, name)) for name in ("max_rank", "window", "adapters", "cache_gib")}
-    return replace(wanted, **most, **{name: getattr(wanted, name) or getattr(has, name) for name in _STARTED_WITH})
+    return replace(wanted, **most, **_asked_for(has, wanted))
 
 
-def told(spec: EngineSpec) -> str:
-    """What an engine may have to be started anew for."""
-    asked = "".join(f", {name} {getattr(spec, name)}" for name in _STARTED_WITH if getattr(spec, name))
-    return f"rank {spec.max_rank}, window {spec.window}, {spec.adapters} adapters{asked}"
+def at_next_start(has: EngineSpec, wanted: EngineSpec) -> EngineSpec:
+    """The spec of an engine, with what is said of it that it can't take while it runs."""
+    return replace(has, folder=wanted.folder, **_asked_for(has, wanted))
+
+
+def _asked_for(has: EngineSpec, wanted: EngineSpec) -> dict[str, Any]:
+    return {name: getattr(wanted, name) or getattr(has, name) for name in ("threads", "gpu_share")}
 
 
 def usual_threads() -> int:
     """One on small machines, where a second makes all that runs beside it several times slower; two cores left on others."""
-    return max(1, len(os.sched_getaffinity(0)) - 2)
+    return max(1, _cores() - 2)
+
+
+def _cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        return min(cores, ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # there is none: it says "max"
+        return cores
 
 
 def cache_gib(config: Any, dtype: str, window: int, at_once: int) -> int:

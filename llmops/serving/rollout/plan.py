@@ -38,7 +38,7 @@ class Plan:
     """`loaded` are the releases to hold, by URI, `leaving` those whose last requests may be under way.
 
     `current` answers, `previous` did before and is kept warm, `shadow` answers copies that nobody sees. `breached` is a
-    canary that did worse: it is not tried again. `engine` are the options by which it was decided what they run on.
+    canary that did worse: it is not tried again. `engine` is the option by which it was decided what they run on.
     """
 
     generation: int = 0

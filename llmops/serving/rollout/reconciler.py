@@ -144,7 +144,7 @@ class Reconciler:
         if not deployment.options.allow_unattested:
             check_attested(seat_of(deployment.model_uri, deployment.asked), uri, follows="@" in deployment.model_uri)
         is_warm = keeper.is_warm(uri)
-        checked = keeper.load(uri, self._backend, deployment.options.runs_on)
+        checked = keeper.load(uri, self._backend, deployment.options.engine)
         loaded = time.time()
         if not is_warm and find_target(deployment.model_uri, read_aliases(split_uri(uri)[0])) != uri:
             keeper.tell("overtaken", f"{uri} was loaded, and is not asked for any more.", release=uri)
@@ -161,17 +161,17 @@ class Reconciler:
     def _change_engine(self, options: Options) -> None:
         """Have releases run on what the options say now."""
         keeper, before = self._keeper, self._keeper.plan
-        if not before.loaded or before.engine == options.runs_on:
+        if not before.loaded or before.engine == options.engine:
             return
+        self._is_settled = False  # what this makes ready is let go of, if it comes to nothing
         hows = {uri: self._backend.prepare(check_parts(get_version(uri))) for uri in before.loaded}
-        keeper.write(replace(before, loaded=hows, engine=options.runs_on))
+        keeper.write(replace(before, loaded=hows, engine=options.engine))
         try:
             keeper.wait_until_held(*hows)
         except LLMOpsError:
             keeper.write(replace(keeper.plan, loaded=before.loaded, engine=before.engine))
             raise
-        self._is_settled = False
-        keeper.tell("engine", f"releases run on engine={options.runs_on} now.")
+        keeper.tell("engine", f"releases run on engine={options.engine} now.")
 
     def _settle(self) -> None:
         """Let go of what releases ran on that no worker has any more."""

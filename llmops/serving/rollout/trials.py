@@ -26,7 +26,7 @@ def try_out(keeper: Keeper, uri: str, backend: Backend, options: Options) -> Non
     if (*now, plan.shadow, plan.breached) == (uri if share else "", share, shadow, breached):
         return
     if share or shadow:
-        keeper.load(uri, backend, options.runs_on)
+        keeper.load(uri, backend, options.engine)
     canary = plan.canary if share and (uri, share) == now else Canary(uri, share, time.time()) if share else None
     keeper.write(replace(keeper.plan, canary=canary, shadow=shadow, breached=breached).pruned())
     _tell(keeper, plan)

@@ -16,7 +16,8 @@ RECONCILER = "llmops.serving.rollout.reconciler"
 RECONCILER_SLOT = "reconciler"
 METRICS, METRICS_VARIABLE = "metrics", "PROMETHEUS_MULTIPROC_DIR"
 _NOT_WORKERS = (
-    "port", "host", "workers", "follow", "poll_s", "canary", "shadow", "allow_unattested", "base_change", "timeout_s"
+    "port", "host", "workers", "follow", "poll_s", "canary", "shadow", "allow_unattested", "base_change", "timeout_s",
+    "threads", "window", "gpu_share",
 )  # fmt: skip
 
 
