@@ -29,13 +29,13 @@ from conftest import HANDBOOK, use_store
 from cryptography.fernet import Fernet
 from gateways import QUESTION, Clients, Heard, hear, wait_for
 from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
 from test_retrieval import Workshop, write
 
 from llmops import digests
 from llmops.chains.parts import Generator, Retrieval
 from llmops.chains.prompt import read_prompt
 from llmops.chains.release import Release
-from llmops.errors import DeploymentError
 from llmops.models.weights import resolve_weights
 from llmops.registry.deliveries import TOLERANCE_S
 from llmops.registry.webhook import KEY, PRIVATE, SCHEMES
@@ -450,7 +450,7 @@ def test_a_restart_or_another_base_that_is_asked_for_is_said_before_it_is_done(d
     point_at(OTHER_BASE)
     wait_for(lambda: "this is on" in told_of(deployed, OTHER_BASE), 120)
     point_at(ADAPTER)
-    with pytest.raises(DeploymentError, match="threads=2 is what vLLM is started with, and it runs. Delete 'handbook'"):
+    with pytest.raises(MlflowException, match="threads=2 is what vLLM is started with, and it runs. Delete 'handbook'"):
         deployed.update(threads=2)
     deployed.update(base_change="restart")
     first = engines.engine_of("handbook")
