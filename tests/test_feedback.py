@@ -83,11 +83,11 @@ def test_what_a_served_release_was_asked_and_a_person_corrected_becomes_a_questi
     store: str, tiny_lm: Path, tmp_path: Path
 ) -> None:
     app = create_app(Single(load_serving("handbook", register(make(tiny_lm)))), tmp_path)
-    client = TestClient(app)
     body = {"model": "handbook", "messages": [{"role": "user", "content": LEAVE}]}
-    for stream in (False, True):
-        client.post("/v1/chat/completions", json={**body, "stream": stream})
-        app.state.gateway.traces.flush()
+    with TestClient(app) as client:
+        for stream in (False, True):
+            client.post("/v1/chat/completions", json={**body, "stream": stream})
+            app.state.gateway.traces.flush()
     first, streamed = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
     expect(first.info.trace_id, "expected_response", "30 days")
     expect(streamed.info.trace_id, "expected_response", "thirty days")

@@ -36,7 +36,7 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def traced(app: FastAPI) -> list[Trace]:
-    app.state.gateway.traces.flush()
+    app.state.gateway.traces.close(60)
     traces: list[Trace] = mlflow.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
     return [mlflow.get_trace(trace.info.trace_id) for trace in traces]
 
@@ -203,7 +203,7 @@ def test_while_the_tracking_server_is_away_answers_are_given_and_feedback_is_ask
         assert http.post(CHAT, json=body()).status_code == 200
     reply = http.post("/v1/feedback", json={"id": f"chatcmpl-{'0' * 32}", "thumb": "up"})
     assert told(reply) == (503, "tracking_unavailable")
-    http.app.state.gateway.traces.flush()  # type: ignore[attr-defined]
+    http.app.state.gateway.traces.close(60)  # type: ignore[attr-defined]
     assert "llmops_traces_failed_total 5.0" in http.get("/metrics").text
 
 
