@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -101,10 +100,11 @@ class Gateway:
 
     async def _run(self, request: Request, call: Call, shape: Shape, identity: Identity, stream: bool) -> Response:
         headers = {RELEASE_HEADER: identity.uri}
-        await (call.admit() if self._admission.has_place else unless_left(request, call.admit()))
-        call.begin(self._threads, stream)
         try:
-            first = await unless_left(request, call.next())
+            async with unless_left(request):
+                await call.admit()
+                call.begin(self._threads, stream)
+                first = await call.next()
         except BaseException:
             call.give_up()
             raise
@@ -142,26 +142,30 @@ class EventStream(StreamingResponse):
             self._call.give_up()
 
 
-async def unless_left(request: Request, work: Any) -> Any:
-    """What the coroutine `work` returns; it is cancelled when the caller closes the connection.
+@asynccontextmanager
+async def unless_left(request: Request) -> AsyncIterator[None]:
+    """What is awaited within is cancelled when the caller closes the connection.
 
     Raises:
         Refusal: the caller left, who won't read it.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        task.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
+        yield
+    except asyncio.CancelledError:
+        if watching.done() and task.uncancel() == 0:
+            raise Refusal(LEFT, "the caller left.", "client_closed") from None
+        raise
     finally:
-        leaving.cancel()
-        working.cancel()
-    raise Refusal(LEFT, "the caller left.", "client_closed")
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
 
 
 def check_allowed(key: Key, application: str) -> None:

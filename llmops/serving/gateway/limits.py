@@ -15,18 +15,13 @@ class Admission:
         self._places, self._at_once, self._most_waiting = asyncio.Semaphore(at_once), at_once, waiting
         self.waiting = self.in_flight = 0
 
-    @property
-    def has_place(self) -> bool:
-        """Whether one can enter without waiting."""
-        return not self._places.locked()
-
     async def enter(self, timeout_s: float) -> None:
         """Take a place, or wait for one.
 
         Raises:
             Refusal: too many wait already (429), or `timeout_s` passed (504).
         """
-        if not self.has_place and self.waiting >= self._most_waiting:
+        if self._places.locked() and self.waiting >= self._most_waiting:
             raise Refusal(
                 429,
                 f"{self._at_once} requests are answered and {self.waiting} wait. Ask again later.",
