@@ -152,12 +152,11 @@ class HttpEngine:
             giving_up.sleep(self._wait_s(outcome, patience, request))
 
     def _open(self, request: GenerationRequest, patience: Patience) -> Any:
-        client = self._server.client()
         while True:
             while wait_s := self._pace.claim():
                 giving_up.sleep(wait_s)
             try:
-                opened = self._server.open_stream(client, request_body(request, self.model, self._refused, stream=True))
+                opened = self._server.open_stream(request_body(request, self.model, self._refused, stream=True))
             finally:
                 self._pace.give_back()
             if not isinstance(opened, Failure):

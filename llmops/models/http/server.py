@@ -84,10 +84,11 @@ class Server:
         except (ClientError, OSError, ValueError) as error:
             return read_failure(error, self._secrets())
 
-    def open_stream(self, client: "OpenAI", body: dict[str, Any]) -> Any:
+    def open_stream(self, body: dict[str, Any]) -> Any:
         """Ask once for a stream of events: those, to be closed, or a Failure."""
         from openai import OpenAIError, Stream
 
+        client = self.client()
         try:
             return client.post(_PATH, body=body, cast_to=object, stream=True, stream_cls=Stream[object])
         except (OpenAIError, ValueError) as error:
