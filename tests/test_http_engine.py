@@ -987,6 +987,20 @@ def test_requests_go_through_the_proxy_of_the_environment_but_where_it_says_none
     assert [asked.path for asked in server.asked] == [f"http://models.example{path}"] * 4 + [path] * 4
 
 
+def test_a_server_of_ours_is_asked_without_the_environments_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    answer = stream_of(["Ten"])
+    server.behave = lambda asked: answer(asked) if asked.body.get("stream") else asked.answer()
+    engine = HttpEngine(server.url, "small", retries=0, ours=True)
+    engine.generate([ask("Leave?")])
+    engine.generate(asks(2))
+    drain(engine.stream(ask("Leave?")))
+    assert len(server.asked) == 4
+    with pytest.raises(EngineError, match="gave no answer"):
+        HttpEngine(server.url, "small", retries=0).generate([ask("Leave?")])
+
+
 PASSES = [
     ("http://models.example/v1", "proxy:3128", "", "http://proxy:3128"),
     ("http://models.example/v1", "https://me:pass@proxy", "elsewhere.example", "https://me:pass@proxy"),

@@ -136,6 +136,12 @@ def a_release(base: Path, **more: Any) -> Release:
     return Release("handbook", kind, "prompts:/handbook-prompt/1", template, generator, **more)
 
 
+def test_an_engine_is_asked_without_the_environments_proxy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert texts(engine.answering(retries=0)) and not engine.trouble()
+
+
 def test_a_release_answers_as_it_does_in_this_process(engine: Engine, base: Path, loaded: dict[str, str]) -> None:
     release = a_release(base)
     there, in_process = load_answerer(release, engine.answering()), load_answerer(release)

@@ -33,8 +33,9 @@ class HttpEngine:
     `url` is the API's base (without a path, /v1 is meant). The key is read from `key_file`, or from the environment variable
     `api_key_env`, and a placeholder sent where there is none. `timeout_s` is for one try, in a stream for one piece.
     Failures that may pass are tried again up to `retries` times. An adapter is asked for as the model of its name, as vLLM
-    serves it. `known` says what computes behind the API (name, version, dtype). Single requests and streams keep their
-    connections, and close them where the answer is given up (`giving_up`), by which servers know to stop.
+    serves it. `known` says what computes behind the API (name, version, dtype); `ours`, that it is a process of our own on
+    this machine, for which no proxy is asked. Single requests and streams keep their connections, and close them where the
+    answer is given up (`giving_up`), by which servers know to stop.
 
     Raises:
         ConfigError: an argument makes no sense.
@@ -43,11 +44,11 @@ class HttpEngine:
     def __init__(
         self, url: str, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 8, timeout_s: float = 60.0,
         retries: int = 5, requests_per_minute: float | None = None, pace: Pace | None = None,
-        key_file: Path | None = None, known: Mapping[str, str] | None = None,
+        key_file: Path | None = None, known: Mapping[str, str] | None = None, ours: bool = False,
     ) -> None:  # fmt: skip
         _check(model, concurrency, timeout_s, retries)
         self.model = model
-        self._server = Server(url, api_key_env, timeout_s, key_file)
+        self._server = Server(url, api_key_env, timeout_s, key_file, ours)
         self._known = {"name": "openai", "version": "unknown", "dtype": "unknown", **(known or {})}
         self._concurrency, self._retries = concurrency, retries
         self._pace = pace or Pace(requests_per_minute, at_once=concurrency)

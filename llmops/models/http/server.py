@@ -29,13 +29,16 @@ class Server:
     """An OpenAI-compatible API. `url` is its base without a login, such as http://127.0.0.1:8000/v1.
 
     An address without a path gets /v1. A login in the address goes out as basic authorization, in the key's place. The key
-    is read at each use, from the environment or from `key_file` where that is given, and never kept but by clients.
+    is read at each use, from the environment or from `key_file` where that is given, and never kept but by clients. A
+    server that is `ours`, on this machine, is asked without the environment's proxy.
 
     Raises:
         ConfigError: the address is none of http or https, or has a query; or its proxy is none.
     """
 
-    def __init__(self, url: str, api_key_env: str, timeout_s: float, key_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, api_key_env: str, timeout_s: float, key_file: Path | None = None, ours: bool = False
+    ) -> None:
         try:
             parts = urlsplit(url.strip())
             host, port = parts.hostname, parts.port
@@ -50,7 +53,7 @@ class Server:
         self.url = f"{parts.scheme}://{place}{path or '/v1'}"
         self.api_key_env, self.timeout_s, self._key_file = api_key_env, timeout_s, key_file
         self._kept: tuple[Any, Any] = (None, None)  # for which process and key a client is, and that client
-        self._proxy = proxy_of(self.url)
+        self._ours, self._proxy = ours, None if ours else proxy_of(self.url)
         self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def __repr__(self) -> str:
@@ -63,7 +66,7 @@ class Server:
         wanted = (os.getpid(), self._key())  # a forked process has no part in its parent's connections
         made_for, client = self._kept
         if made_for != wanted:
-            transport = DefaultHttpxClient(verify=certificates(), limits=_limits())
+            transport = DefaultHttpxClient(verify=certificates(), limits=_limits(), trust_env=not self._ours)
             client = OpenAI(**self._settings(), http_client=transport)
             self._kept = (wanted, client)
         kept: OpenAI = client

@@ -46,7 +46,7 @@ class Engine:
         at_once = found.spec.at_once + found.spec.queued
         return HttpEngine(
             found.url, found.spec.model, concurrency=at_once, timeout_s=timeout_s, retries=retries,
-            key_file=self.key_file, known=known,
+            key_file=self.key_file, known=known, ours=True,
         )  # fmt: skip
 
     def trouble(self) -> str:
