@@ -22,6 +22,7 @@ from llmops import digests
 from llmops.errors import ArtifactError, ConfigError, EngineError, LLMOpsError
 from llmops.models.adapter import IDENTITY_FILE
 from llmops.models.weights import resolve_weights
+from llmops.serving import process
 from llmops.serving.engine import adapters, flags, record, running, vllm
 from llmops.serving.engine.api import EngineApi, tells_poison
 from llmops.serving.engine.engines import Engine, acquire, needs_restart
@@ -395,7 +396,7 @@ STUBBORN = "import signal,subprocess,sys,time; signal.signal(signal.SIGTERM, sig
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Path]:
+def engine(tmp_path: Path) -> Iterator[Path]:
     pid_file, log = tmp_path / "one.pid", tmp_path / "one.log"
     vllm.start([sys.executable, "-c", STUBBORN], dict(os.environ), log, pid_file)
     while "up" not in log.read_text():
@@ -404,31 +405,39 @@ def process(tmp_path: Path) -> Iterator[Path]:
     vllm.kill(pid_file)
 
 
-def test_an_engine_lives_in_a_session_of_its_own_and_ends_with_all_it_started(process: Path) -> None:
-    leader, members = vllm.leader(process), vllm.members(process)
+def test_an_engine_lives_in_a_session_of_its_own_and_ends_with_all_it_started(engine: Path) -> None:
+    leader, members = vllm.leader(engine), vllm.members(engine)
     assert leader is not None and os.getsid(leader.pid) == leader.pid != os.getsid(0) and len(members) == 2
     leader.kill()
     leader.wait(10)
-    assert vllm.leader(process) is None and len([one for one in vllm.members(process) if one.is_running()]) >= 1
-    vllm.kill(process)
+    assert vllm.leader(engine) is None and len([one for one in vllm.members(engine) if one.is_running()]) >= 1
+    vllm.kill(engine)
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in members)
 
 
-def test_an_engine_that_does_not_end_when_asked_is_killed(process: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    members = vllm.members(process)
-    vllm.stop(process, 0.2, spare_s=0.2)
+def test_an_engine_is_known_after_the_clock_was_set(engine: Path) -> None:
+    os.utime(engine, (time.time() - 3600,) * 2)  # to a machine whose clock jumped an hour, it was written then
+    assert vllm.leader(engine) is not None and len(vllm.members(engine)) == 2
+
+
+def test_an_engine_that_does_not_end_when_asked_is_killed(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = vllm.members(engine)
+    vllm.stop(engine, 0.2, spare_s=0.2)
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in members)
 
 
 def test_a_process_that_got_the_id_later_is_left_alone(tmp_path: Path) -> None:
     other = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        pid_file = tmp_path / "one.pid"
-        pid_file.write_text(str(other.pid))
-        os.utime(pid_file, (time.time() - 3600,) * 2)  # the engine that had this id wrote it long ago
-        assert vllm.leader(pid_file) is None and vllm.members(pid_file) == []
-        vllm.stop(pid_file, 0)
-        assert other.poll() is None
+        pid_file, stat = tmp_path / "one.pid", Path(f"/proc/{other.pid}/stat").read_text()
+        known, _, rest = stat.rpartition(")")
+        fields = rest.split()
+        fields[19] = str(int(fields[19]) - 100)  # the engine that had this id began a second earlier
+        for noted in (f"{known}) {' '.join(fields)}\n{process.boot_id()}", f"{stat.strip()}\nanother-boot"):
+            pid_file.write_text(f"{other.pid}\n{noted}\n")
+            assert vllm.leader(pid_file) is None and vllm.members(pid_file) == []
+            vllm.stop(pid_file, 0)
+            assert other.poll() is None
     finally:
         other.kill()
         other.wait()

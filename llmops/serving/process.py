@@ -101,9 +101,14 @@ def started(pid: int) -> float:
     if not Path("/proc/self/stat").exists():
         return _started_by_clock(pid)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return started_by_stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return 0.0
+
+
+def started_by_stat(stat: str) -> float:
+    """As `started`, of what the system has in a process's `/proc/<pid>/stat`; 0.0 for one that has ended."""
+    fields = stat.rpartition(")")[2].split()
     return 0.0 if fields[0] in "ZX" else max(0.01, int(fields[19]) / os.sysconf("SC_CLK_TCK"))
 
 

@@ -1,4 +1,4 @@
-"""vLLM's processes: started apart from whoever starts them, watched, ended with all their children."""
+"""vLLM's processes: started apart from whoever starts them, watched, ended with all their children. They need /proc."""
 
 import os
 import signal
@@ -11,36 +11,46 @@ from pathlib import Path
 import psutil
 
 from llmops.errors import EngineError
+from llmops.serving import process
 from llmops.serving.engine.api import EngineApi
+from llmops.serving.process import Running
 
-_CLOSE_S = 10.0  # how near the beginning of a process and the writing of its id are to each other, to be the same one's
 _TELLING = ("Error", "error", "Exception", "not ")
 _NOISE = (" File ", "Traceback", "^^^", "WARNING", "INFO", "See root cause", "stack trace")
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path, pid_file: Path) -> None:
     """Start an engine in a session of its own; it writes its id down itself, so that a kill of ours loses none."""
-    writer = 'echo $$ > "$0.part" && mv "$0.part" "$0" && exec "$@"'
+    noted = "{ echo $$; cat /proc/$$/stat /proc/sys/kernel/random/boot_id 2>/dev/null; }"
+    writer = f'{noted} > "$0.part"; mv "$0.part" "$0" && exec "$@"'
     pid_file.unlink(missing_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        started = subprocess.Popen(
             ["/bin/sh", "-c", writer, str(pid_file), *command], stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT, env=dict(environment), cwd=pid_file.parent, start_new_session=True,
         )  # fmt: skip
-    while not pid_file.exists() and process.poll() is None:
+    while not pid_file.exists() and started.poll() is None:
         time.sleep(0.01)
 
 
 def leader(pid_file: Path) -> psutil.Process | None:
     """The process that wrote the file, if it runs still: ids are given out again."""
+    noted = _noted(pid_file)
+    if noted is None or not noted.alive:
+        return None
     try:
-        pid, written = int(pid_file.read_text()), pid_file.stat().st_mtime
-        process = psutil.Process(pid)
-        if abs(process.create_time() - written) < _CLOSE_S and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    except (OSError, ValueError, psutil.NoSuchProcess):
-        pass
-    return None
+        return psutil.Process(noted.pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _noted(pid_file: Path) -> Running | None:
+    """Who wrote the file, running or not, whatever the clock says; None for nobody since the machine was started."""
+    try:
+        number, stat, *boot = pid_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return Running(int(number), process.started_by_stat(stat)) if "".join(boot) == process.boot_id() else None
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def wait_until_up(api: EngineApi, pid_file: Path, log: Path, timeout_s: float) -> None:
@@ -60,36 +70,33 @@ def wait_until_up(api: EngineApi, pid_file: Path, log: Path, timeout_s: float) -
 
 def stop(pid_file: Path, drain_s: float, spare_s: float = 15.0) -> None:
     """End an engine: it finishes what it is at within `drain_s` seconds; whatever is left of its session is killed."""
-    if (process := leader(pid_file)) is not None and drain_s > 0:
+    if (first := leader(pid_file)) is not None and drain_s > 0:
         with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            process.send_signal(signal.SIGTERM)
-            process.wait(drain_s + spare_s)
+            first.send_signal(signal.SIGTERM)
+            first.wait(drain_s + spare_s)
     kill(pid_file)
 
 
 def kill(pid_file: Path) -> None:
     """Kill all processes of an engine's session, those that outlived the first one included."""
     left = members(pid_file)
-    for process in left:
+    for one in left:
         with suppress(psutil.NoSuchProcess):
-            process.kill()
+            one.kill()
     psutil.wait_procs(left, timeout=20)
     pid_file.unlink(missing_ok=True)
 
 
 def members(pid_file: Path) -> list[psutil.Process]:
     """The processes of an engine's session. While one of them lives, no other process gets the session's id."""
-    try:
-        session, written = int(pid_file.read_text()), pid_file.stat().st_mtime
-    except (OSError, ValueError):
+    if (noted := _noted(pid_file)) is None or process.started(noted.pid) not in (0.0, noted.started):
         return []
     found = []
-    for process in psutil.process_iter():
+    for one in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == session and process.create_time() > written - _CLOSE_S:
-                found.append(process)
-    first = next((process for process in found if process.pid == session), None)
-    return [] if first is not None and leader(pid_file) is None and first.status() != psutil.STATUS_ZOMBIE else found
+            if os.getsid(one.pid) == noted.pid and (one.pid == noted.pid or process.started(one.pid) >= noted.started):
+                found.append(one)
+    return found
 
 
 def last_words(log: Path) -> str:
