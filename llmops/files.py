@@ -33,6 +33,13 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone can look into; one that is there becomes so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
 def write_whole(file: Path, text: str) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     part = file.with_name(f"{file.name}.part")

@@ -55,7 +55,12 @@ def test_copies_go_with_the_last_deployment_whatever_is_kept_of_it(folder: Path)
     assert not (folder / "copies").exists() and (folder / "other" / "keys.json").exists()
 
 
-def test_nobody_else_may_read_it(folder: Path) -> None:
+@pytest.mark.parametrize("first", ["deployment", "keys", "someone"])
+def test_nobody_else_may_read_it(folder: Path, first: str) -> None:
+    if first == "keys":  # as the documentation has it
+        create_key(folder / "handbook", "alice")
+    if first == "someone":
+        (folder / "handbook").mkdir(parents=True, mode=0o755)
     state.write(deployment())
     assert stat.S_IMODE((folder / "handbook").stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "handbook" / "deployment.json").stat().st_mode) == 0o600

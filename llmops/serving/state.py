@@ -84,9 +84,10 @@ def deployment_folder(name: str) -> Path:
 
 def check_name(name: str) -> str:
     """Raises DeploymentError unless the name can be a folder's and a URL's."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name) or name in _TAKEN:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name) or name in _TAKEN or name.endswith(".json"):
         raise DeploymentError(
-            f"deployment name {name!r}: expected letters, digits, '.', '_' and '-', not {' or '.join(_TAKEN)}. Rename it."
+            f"deployment name {name!r}: expected letters, digits, '.', '_' and '-', no .json at the end, and not "
+            f"{' or '.join(_TAKEN)}. Rename it."
         )
     return name
 
@@ -118,7 +119,7 @@ def _names() -> set[str]:
 
 def write(deployment: Deployment) -> None:
     """Write what was asked for; only its owner may read it, for a store's address may hold a password."""
-    deployment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_private(deployment.folder)
     data = {
         "format": 1, "name": deployment.name, "model_uri": deployment.model_uri, "options": deployment.options.to_dict(),
         "port": deployment.port, "store": dict(deployment.store), "created": deployment.created or now(), "updated": now(),

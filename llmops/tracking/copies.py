@@ -54,7 +54,7 @@ def remember(uri: str, version: dict[str, str]) -> None:
     """Note what the registry says of a version, where copies are kept; it is asked again where that can't be noted."""
     if (place := place_of(uri)) is not None:
         with suppress(OSError):  # another process notes the same, or the disk is full
-            place.parent.mkdir(parents=True, exist_ok=True)
+            files.make_private(place.parent)
             files.write_whole(_record(place), json.dumps(version) + "\n")
 
 
@@ -112,7 +112,7 @@ def _locked(how: int) -> Iterator[None]:
     if folder is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_private(folder)  # documents that not all may read are in there
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, how)
         yield

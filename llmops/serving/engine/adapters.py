@@ -34,6 +34,7 @@ def place_adapter(source: Path, name: str, digest: str) -> Path:
         ArtifactError: what was copied isn't what has this digest.
         LLMOpsError: the disk is full.
     """
+    files.make_private(adapters_folder())
     target = adapters_folder() / name
     if target.is_dir() and digests.of_folder(target) != digest:
         shutil.rmtree(target)  # damaged since

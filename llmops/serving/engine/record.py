@@ -85,7 +85,7 @@ def secret(key: str) -> Path:
 @contextmanager
 def lock(key: str) -> Iterator[None]:
     """Hold an engine's lock: it is started, ended and given adapters by one at a time. A kill lets go of it."""
-    folder().mkdir(parents=True, exist_ok=True)
+    files.make_private(folder())
     with path(key, "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmops.errors import ConfigError
+from llmops.files import make_private
 from llmops.serving.keys.key import Key, digest_of
 
 PREFIX = "sk-llmops-"
@@ -72,7 +73,7 @@ def revoke_key(folder: Path, key_id: str) -> Key:
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Key]]:
     """The keys, to be changed by one process at a time; written as a whole, for the user alone to read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = list(read_keys(path))
