@@ -2,6 +2,7 @@
 
 import ipaddress
 import multiprocessing
+import os
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -247,6 +249,20 @@ def test_tokens_are_counted_afterwards_and_the_next_request_waits_for_them(tmp_p
     assert refused(rates) == pytest.approx(10.1)
     now += 11
     assert refused(rates) == 0.0
+
+
+def test_a_rate_that_cannot_be_kept_refuses_nobody(tmp_path: Path) -> None:
+    (tmp_path / "rates").write_text("no folder, as on a disk that is full")
+    http, secret = client(tmp_path), create_key(tmp_path, "alice", requests_per_minute=1, tokens_per_minute=1)[1]
+    for _ in range(2):
+        assert http.post(CHAT, json=body(), headers={"authorization": f"Bearer {secret}"}).status_code == 200
+
+
+def test_rates_of_many_keys_take_no_files(tmp_path: Path) -> None:
+    rates, before = Rates(tmp_path), len(os.listdir("/proc/self/fd"))
+    for number in range(50):
+        rates.ask(replace(KEY, key_id=str(number)))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def count_allowed(folder: Path, tries: int) -> int:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.chat import ChatShape
 from llmops.serving.gateway.edge import Edge
-from llmops.serving.gateway.gateway import Gateway, check_allowed
+from llmops.serving.gateway.gateway import Gateway
 from llmops.serving.gateway.invocations import InvocationsShape
 from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.gateway.requests import ChatRequest, FeedbackRequest, InvocationsRequest, ResponsesRequest
@@ -93,8 +93,7 @@ def _add_answers(app: FastAPI, gateway: Gateway) -> None:
 
     @app.post("/v1/feedback")
     async def say(request: Request, said: FeedbackRequest) -> Response:
-        check_allowed(request.state.key, gateway.roster.name)
-        trace = await gateway.tell(said, said.user or request.state.key.name)
+        trace = await gateway.tell(said, request.state.key)
         return JSONResponse({"object": "feedback", "id": said.id, "trace": trace})
 
     @app.get("/v1/models")

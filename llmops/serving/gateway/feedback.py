@@ -6,6 +6,8 @@ import mlflow
 from mlflow.entities import AssessmentSource, Trace
 from mlflow.exceptions import MlflowException
 
+from llmops.errors import LedgerError
+from llmops.registry.store_errors import store_errors
 from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.gateway.requests import FeedbackRequest
 from llmops.serving.gateway.tracing.recorder import ANSWER_TAG, DEPLOYMENT_TAG
@@ -31,15 +33,16 @@ def log_said(said: FeedbackRequest, deployment: str, user: str) -> str:
         Refusal: there is no such trace of this deployment (404), or the tracking server can't be asked (503).
     """
     try:
-        trace_id = _find(said.id, deployment)
-        source = AssessmentSource("HUMAN", user or "anonymous")
-        value = said.thumb == "up" if said.thumb is not None else said.value
-        if value is not None:
-            mlflow.log_feedback(trace_id=trace_id, name=said.name, value=value, rationale=said.comment, source=source)
-        if said.expected is not None:
-            mlflow.log_expectation(trace_id=trace_id, name=EXPECTED, value=said.expected, source=source)
-        return trace_id
-    except MlflowException as error:
+        with store_errors("log feedback"):  # which ends sooner than by MLflow's own patience, and than the caller's
+            trace_id = _find(said.id, deployment)
+            source = AssessmentSource("HUMAN", user or "anonymous")
+            value = said.thumb == "up" if said.thumb is not None else said.value
+            if value is not None:
+                mlflow.log_feedback(trace_id=trace_id, name=said.name, value=value, rationale=said.comment, source=source)
+            if said.expected is not None:
+                mlflow.log_expectation(trace_id=trace_id, name=EXPECTED, value=said.expected, source=source)
+            return trace_id
+    except (MlflowException, LedgerError) as error:
         raise Refusal(
             503, "the tracking server doesn't take feedback now. Send it again later.", "tracking_unavailable", None, 5
         ) from error

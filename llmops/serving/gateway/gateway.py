@@ -29,6 +29,7 @@ from llmops.serving.keys.key import Key
 from llmops.serving.roster import Asked, Identity, Reply, Roster
 
 RELEASE_HEADER, SSE = "x-llmops-release", "text/event-stream"
+_TELLERS = 2  # threads of a worker that log feedback
 
 
 class Gateway:
@@ -48,7 +49,7 @@ class Gateway:
         self._rates = Rates(folder / "rates")
         self._books = Books(roster.name, self._admission, self.metrics, self._rates, self.traces, heard)
         self._threads = ThreadPoolExecutor(settings.max_in_flight, "answer")
-        self._tellers = ThreadPoolExecutor(2, "feedback")
+        self._telling, self._tellers = Admission(_TELLERS, settings.max_waiting), ThreadPoolExecutor(_TELLERS, "feedback")
         self._deliveries = Deliveries(folder / "deliveries")
 
     @property
@@ -67,7 +68,6 @@ class Gateway:
         self.traces.close(timeout_s)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._tellers.shutdown(wait=False, cancel_futures=True)
-        self._rates.close()
 
     def refuse(self, refusal: Refusal) -> JSONResponse:
         self.metrics.errors.labels(str(refusal.status), refusal.code or "").inc()
@@ -113,14 +113,28 @@ class Gateway:
         assert isinstance(first, Reply)
         return JSONResponse(shape.whole(first), headers=headers)
 
-    async def tell(self, said: FeedbackRequest, user: str) -> str:
-        """Log feedback in a thread of its own; return the trace's id."""
+    async def tell(self, said: FeedbackRequest, key: Key) -> str:
+        """Log feedback in a thread of its own; return the trace's id.
+
+        Raises:
+            Refusal: it makes no sense, the key may not say it (any more now), or the tracking server doesn't take it.
+        """
+        check_allowed(key, self.roster.name)
+        self._rates.ask(key)
         feedback.check_said(said)
+        await self._telling.enter(self.settings.timeout_s)
+        user = said.user or key.name
         logged = asyncio.get_running_loop().run_in_executor(self._tellers, feedback.log_said, said, self.roster.name, user)
+        logged.add_done_callback(self._told)
         try:
-            return await asyncio.wait_for(logged, self.settings.timeout_s)
+            return await asyncio.wait_for(asyncio.shield(logged), self.settings.timeout_s)
         except TimeoutError:
             raise Refusal(504, "the tracking server did not answer in time. Send it again later.", "timeout") from None
+
+    def _told(self, logged: "asyncio.Future[str]") -> None:
+        self._telling.leave()
+        if not logged.cancelled():
+            logged.exception()  # heard, where nobody waits any more
 
     def _check_open(self) -> None:
         reason = self.unready()
