@@ -51,6 +51,7 @@ def test_keys_come_and_go_without_a_restart_and_the_last_one_opens_nothing(tmp_p
     assert ask(http, "").status_code == 401 and ask(http, secret).status_code == 200
     revoke_key(tmp_path, key.key_id)
     assert ask(http, secret).status_code == ask(http, "").status_code == 401
+    assert ask(client(tmp_path), "").status_code == 401  # a worker that starts then agrees
     (tmp_path / "keys.json").unlink()
     assert ask(http, "").status_code == 401
 
@@ -81,6 +82,14 @@ def test_a_key_of_another_application_may_not_ask_and_is_not_shown_it(tmp_path: 
     assert http.get("/v1/models", headers=headers).json()["data"] == []
     said = {"id": f"chatcmpl-{'0' * 32}", "thumb": "up"}
     assert told(http.post("/v1/feedback", json=said, headers=headers)) == (403, "application_not_allowed")
+
+
+def test_feedback_counts_as_a_request_of_its_key(tmp_path: Path) -> None:
+    _, secret = create_key(tmp_path, "alice", requests_per_minute=1)
+    http, headers = client(tmp_path), {"authorization": f"Bearer {secret}"}
+    said = {"id": f"chatcmpl-{'0' * 32}"}
+    assert told(http.post("/v1/feedback", json=said, headers=headers)) == (422, "no_feedback")
+    assert told(http.post("/v1/feedback", json=said, headers=headers)) == (429, "rate_limit_exceeded")
 
 
 class GroupShelf(Shelf):

@@ -19,11 +19,12 @@ class KeyRefused(LLMOpsError):
 
 
 class Keys:
-    """The keys of a file, which is looked at for each request. One that had keys never lets anyone in without."""
+    """The keys of a file, which is looked at for each request. Where there is one nobody gets in without a key, even if
+    all were taken away; and it going away opens nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._stamp, self._keys = path, _stamp(path), read_keys(path)
-        self._required = bool(self._keys)
+        self._required = self._stamp is not None
 
     @property
     def required(self) -> bool:
@@ -58,7 +59,7 @@ class Keys:
         except ConfigError as error:
             _log.error("the keys stay as they were: %s", error)
             return
-        self._required |= bool(self._keys)
+        self._required |= self._stamp is not None
 
 
 def check_bind(host: str, has_keys: bool) -> None:
