@@ -7,7 +7,9 @@ from typing import Any
 import psutil
 
 from llmops.errors import LLMOpsError
+from llmops.registry.store_errors import store_errors
 from llmops.serving import state
+from llmops.serving.options import Options
 from llmops.serving.process import Running
 from llmops.serving.rollout.events import read_events
 from llmops.serving.state import Deployment
@@ -33,12 +35,16 @@ def describe_fully(deployment: Deployment) -> dict[str, Any]:
     means, unknown = _meaning(deployment)
     return {
         **describe(deployment), "alias_means": means, "warm": plan.get("previous") or "", "canary": plan.get("canary"),
-        "shadow": plan.get("shadow") or "", "options": deployment.options.to_dict(),
+        "shadow": plan.get("shadow") or "", "options": _shown(deployment.options),
         "store": without_password(deployment.store.get("MLFLOW_TRACKING_URI", "")),
         "created": deployment.created, "updated": deployment.updated, "supervisor": record.get("supervisor", {}).get("pid"),
         "workers": workers(deployment, record), "engine_state": _engine_state(deployment),
         "events": read_events(deployment.folder, 10), "problems": [*unknown, *_problems(deployment, record, means)],
     }  # fmt: skip
+
+
+def _shown(options: Options) -> dict[str, Any]:
+    return options.to_dict() | {"engine_url": without_password(options.engine_url)}
 
 
 def without_password(url: str) -> str:
@@ -75,7 +81,8 @@ def workers(deployment: Deployment, record: Mapping[str, Any]) -> list[dict[str,
 def _meaning(deployment: Deployment) -> tuple[str, list[str]]:
     """What the model URI means now by the registry, and why that isn't known."""
     try:
-        return get_version(deployment.asked or deployment.model_uri).uri, []
+        with store_errors("ask what is to be served"):
+            return get_version(deployment.asked or deployment.model_uri).uri, []
     except LLMOpsError as error:
         return "", [str(error)]
     except Exception as error:  # whatever MLflow raises for a server that is away
