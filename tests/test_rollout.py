@@ -19,6 +19,7 @@ from llmops.models.engine import Engine
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.gateway.settings import Settings
+from llmops.serving.rollout.attempts import Attempts
 from llmops.serving.rollout.breach import find_breach
 from llmops.serving.rollout.plan import Canary, How, Plan, read_plan, write_plan
 from llmops.serving.rollout.planned import PlannedRoster
@@ -270,6 +271,14 @@ def tally(requests: int, failed: int = 0, abstained: int = 0, seconds: float = 1
     return counts.read().get("it", Tally())
 
 
+def varied(requests: int, every: int) -> Tally:
+    """Answers of varied length: `every` in ten take 4 s, the others 1 s."""
+    counts = Tallies()
+    for number in range(requests):
+        counts.add("it", False, False, 4.0 if number % 10 < every else 1.0)
+    return counts.read()["it"]
+
+
 @pytest.mark.parametrize(
     "current, canary, told",
     [
@@ -284,11 +293,23 @@ def tally(requests: int, failed: int = 0, abstained: int = 0, seconds: float = 1
         (tally(200, 0, 100), tally(60, 0, 30), ""),
         (tally(200), tally(60, seconds=2.0), "a request took"),
         (tally(200), tally(60, seconds=1.3), ""),
+        (varied(200, 4), varied(20, 6), ""),  # by chance more than half of the few were long
+        (varied(200, 4), tally(40, seconds=4.0), "a request took"),
     ],
 )
 def test_a_canary_that_does_clearly_worse_breaches(current: Tally, canary: Tally, told: str) -> None:
     found = find_breach(current, canary)
     assert found.startswith(told) and bool(found) == bool(told)
+
+
+def test_a_failure_is_news_once_and_again_for_whoever_asks_and_however_often_it_comes() -> None:
+    attempts = Attempts()
+    assert [attempts.note("models:/handbook/2", "refused", 0.0) for _ in range(2000)] == [True] + [False] * 1999
+    attempts.hurry()
+    assert not attempts.note("models:/handbook/2", "refused", 0.0)
+    attempts.hurry(tell=True)
+    assert [attempts.note("models:/handbook/2", "refused", 15.0) for _ in range(2)] == [True, False]
+    assert not attempts.is_due("models:/handbook/2")
 
 
 def test_tallies_of_workers_add_up() -> None:

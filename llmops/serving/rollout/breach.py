@@ -10,7 +10,7 @@ class Limits:
     """How much worse a canary may be, once both have had so many `requests`.
 
     `errors` and `abstained` are differences of shares, `slower` is a ratio of medians. A difference counts when chance makes
-    it less often than `chance`: it is looked at again and again.
+    it less often than `chance`, which is small, for it is looked at again and again.
     """
 
     requests: int = 20
@@ -34,7 +34,7 @@ def find_breach(current: Tally, canary: Tally, limits: Limits | None = None) -> 
     asked = canary.abstained, canary.answered, current.abstained, current.answered
     if _is_more(*asked, limits.abstained, limits.chance):
         return f"{_of(*asked[:2])} were abstentions, and {_of(*asked[2:])} of the current."
-    if min(canary.answered, current.answered) >= limits.requests and canary.median_s > limits.slower * current.median_s:
+    if min(canary.answered, current.answered) >= limits.requests and _is_slower(canary, current, limits):
         return f"a request took {canary.median_s:.2f} s (median), and {current.median_s:.2f} s of the current."
     return ""
 
@@ -47,6 +47,14 @@ def _is_more(some: int, of: int, others: int, of_others: int, by: float, chance:
         return False
     table = [[some, of - some], [others, of_others - others]]
     return bool(fisher_exact(table, alternative="greater").pvalue < chance)
+
+
+def _is_slower(canary: Tally, current: Tally, limits: Limits) -> bool:
+    """Whether the median is larger by the ratio, and more requests take so long than chance has it."""
+    long_s = limits.slower * current.median_s
+    if canary.median_s <= long_s:
+        return False
+    return _is_more(canary.longer(long_s), canary.answered, current.longer(long_s), current.answered, 0.0, limits.chance)
 
 
 def _of(some: int, of: int) -> str:

@@ -79,10 +79,13 @@ class Reconciler:
 
     def look(self) -> None:
         """Ask the registry, and do what follows."""
-        deployment = self._deployment = state.read(self._name)
+        before, deployment = self._deployment, state.read(self._name)
+        self._deployment = deployment
         if deployment is None:  # deleted
             self.end()
             return
+        if before != deployment:  # whoever changed it waits to be told what comes of it
+            self._attempts.hurry(tell=True)
         start = time.time()
         try:
             model, _, _ = split_uri(deployment.model_uri)

@@ -30,8 +30,16 @@ class Tally:
         for bucket in sorted(self.buckets, key=int):
             seen += self.buckets[bucket]
             if seen >= half:
-                return _LEAST_S * math.exp(int(bucket) * _STEP)
+                return _seconds(bucket)
         return 0.0
+
+    def longer(self, seconds: float) -> int:
+        """How many took longer."""
+        return sum(count for bucket, count in self.buckets.items() if _seconds(bucket) > seconds)
+
+
+def _seconds(bucket: str) -> float:
+    return _LEAST_S * math.exp(int(bucket) * _STEP)
 
 
 def add_up(tallies: Iterable[Tally]) -> Tally:
