@@ -144,16 +144,33 @@ def test_workers_stay_where_those_with_other_options_cannot_start(deployment: De
 def test_options_that_no_worker_reads_replace_none(deployment: Deployment) -> None:
     before = pids()
     state.write(replace(deployment, options=replace(deployment.options, workers=1, poll_s=1.0)))
-    call()
     wait(is_applied)
     wait(lambda: len(workers()) == 1)
     assert workers()["worker-1"].pid == before["worker-1"]
 
 
-def call() -> None:
-    running = find_supervisor(NAME)
+def test_told_to_it_replaces_all_workers_as_for_a_new_certificate(deployment: Deployment) -> None:
+    before, running = pids(), find_supervisor(NAME)
     assert running is not None
-    process.ask_to_end(running, signal.SIGHUP)
+    with Load(deployment.url) as load:
+        process.ask_to_end(running, signal.SIGHUP)
+        wait(lambda: all(workers()[slot].pid != before[slot] for slot in ("worker-1", "worker-2")))
+        wait(lambda: is_applied() and len(find_processes(NAME)) == 4)
+    assert load.answered and not load.failed and pids()["supervisor"] == before["supervisor"]
+
+
+def test_a_certificate_that_was_renewed_comes_with_new_workers(deployment: Deployment, tmp_path: Path) -> None:
+    files = tmp_path / "tls.pem", tmp_path / "tls.key"
+    for file in files:
+        file.write_text("old")
+    options = replace(deployment.options, certificate=str(files[0]), private_key=str(files[1]))
+    state.write(replace(deployment, options=options))
+    wait(is_applied)
+    before = pids()
+    for file in files:
+        file.write_text("new")
+    wait(lambda: all(workers()[slot].pid != before[slot] for slot in ("worker-1", "worker-2")))
+    wait(is_applied)
 
 
 def is_applied() -> bool:

@@ -2,8 +2,8 @@
 
     python -m llmops.serving.supervisor --name handbook [--foreground]
 
-SIGTERM lets what is under way end, then ends it all. When the options change, or on SIGHUP, workers are replaced one by one,
-each by one that answers already. It is small, and imports neither torch nor MLflow.
+SIGTERM lets what is under way end, then ends it all. When the options change, or the files of the certificate, or on SIGHUP,
+workers are replaced one by one, each by one that answers already. It is small, and imports neither torch nor MLflow.
 
 If it is killed its workers go on: the first that sees it starts another and hands it the socket (`revive`), and that one
 takes over the workers and the reconciler that it finds recorded.

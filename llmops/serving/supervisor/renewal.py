@@ -1,4 +1,4 @@
-"""The replacement of workers that started with other options."""
+"""The replacement of workers: of those that started with other options, or of all."""
 
 import time
 from pathlib import Path
@@ -23,11 +23,11 @@ class Renewal:
         self._slots: list[str] = []
         self._deadline = 0.0
 
-    def plan(self) -> None:
-        """Replace workers that started with other options; the reconciler reads them again by itself."""
+    def plan(self, anew: bool = False) -> None:
+        """Replace workers that started with other options, or all of them `anew`; the reconciler reads options by itself."""
         children, deployment = self._children.by_slot, self._children.deployment
         wanted, workers = for_workers(deployment.options), worker_slots(deployment.options)
-        self._slots = [slot for slot in workers if children[slot].running and children[slot].options != wanted]
+        self._slots = [slot for slot in workers if children[slot].running and (anew or children[slot].options != wanted)]
         self.applied = "" if self._slots else deployment.updated
 
     def step(self) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from llmops.errors import LLMOpsError
@@ -30,6 +31,7 @@ class Supervisor:
         self._is_ending, self._is_asked_to_read = False, False
         self._recorded: dict[str, Any] = {}
         self._seen: tuple[int, int] | None = None
+        self._certificate = self._certificate_stamps()
 
     def run(self) -> None:
         """Look after them until told to end."""
@@ -37,8 +39,9 @@ class Supervisor:
         self._renewal.plan()
         while not self._is_ending and (stamp := self._stamp()):
             try:
-                if self._is_asked_to_read or stamp != self._seen:
-                    self._read_again(stamp)
+                anew = self._is_asked_to_read or self._certificate != self._certificate_stamps()
+                if anew or stamp != self._seen:
+                    self._read_again(stamp, anew)
                 self._look()
             except (OSError, LLMOpsError) as error:  # a full disk, or a damaged file: what runs goes on
                 _log.warning("not all could be looked after: %s", error)
@@ -61,22 +64,24 @@ class Supervisor:
     def _stamp(self) -> tuple[int, int] | None:
         """What tells one version of the deployment's file from the next; None once it is gone."""
         try:
-            found = os.stat(self._folder / state.DEPLOYMENT)
-        except FileNotFoundError:
-            return None
+            return _stamp(self._folder / state.DEPLOYMENT)
         except OSError:  # a disk that fails for a while
             return self._seen
-        return found.st_mtime_ns, found.st_ino
 
-    def _read_again(self, stamp: tuple[int, int]) -> None:
+    def _certificate_stamps(self) -> list[tuple[int, int] | None]:
+        options = self._children.deployment.options
+        return [_stamp(Path(file)) for file in (options.certificate, options.private_key) if file]
+
+    def _read_again(self, stamp: tuple[int, int], anew: bool) -> None:
         self._is_asked_to_read, self._seen = False, stamp
         found = state.read(self._name)
         if found is None:
             return
         self._children.deployment, self._renewal.problem = found, ""
+        self._certificate = self._certificate_stamps()
         self._children.resize(worker_slots(found.options))
         self._renewal.give_up_spare()
-        self._renewal.plan()
+        self._renewal.plan(anew)
 
     def _record(self) -> None:
         children, leaving = self._children.by_slot, self._children.leaving.running
@@ -105,6 +110,15 @@ class Supervisor:
             time.sleep(0.05)
         with suppress(OSError):
             state.write_json(self._folder / state.PROCESSES, {})
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What tells one version of a file from the next; None where there is none."""
+    try:
+        found = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _reap() -> None:
