@@ -12,6 +12,7 @@ import httpx
 import pytest
 from applications import decide, three_releases, use_copy
 from gateways import Load
+from mlflow import MlflowClient
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 
@@ -21,7 +22,7 @@ from llmops.serving.supervisor.record import find_processes, find_supervisor
 from llmops.tracking.versions import get_version
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ONE, TWO, URI = "models:/handbook/1", "models:/handbook/2", "models:/handbook@champion"
+ONE, TWO, THREE, URI = *(f"models:/handbook/{number}" for number in (1, 2, 3)), "models:/handbook@champion"
 QUESTION = [{"question": "How long is leave?"}]
 
 
@@ -121,6 +122,37 @@ def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     assert find_processes("handbook")["worker-1"] != before["worker-1"]
     moved = client.update_deployment("handbook", config={"port": str(process.check_port("127.0.0.1", 0))})
     assert moved["url"] != shown["url"] and httpx.get(f"{moved['url']}/ready").is_success
+
+
+def test_an_update_needs_no_secret_here_and_takes_no_other(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = "HANDBOOK_SECRET"
+    config = {"webhook_secret_env": variable, "request_timeout_s": "20"}
+    monkeypatch.setenv(variable, "a secret of a webhook")
+    client.create_deployment("handbook", ONE, config=config)
+    monkeypatch.delenv(variable)
+    client.update_deployment("handbook", config={"poll_s": "1"})
+    monkeypatch.setenv(variable, "another secret of a webhook")
+    with pytest.raises(MlflowException, match="HANDBOOK_SECRET has another value where 'handbook' runs.*Delete") as caught:
+        client.update_deployment("handbook", config={"poll_s": "2"})
+    assert "webhook" not in str(caught.value)
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv("PROVIDER_KEY", "a key")
+    with pytest.raises(MlflowException, match="PROVIDER_KEY is not set where 'handbook' runs"):
+        client.update_deployment(
+            "handbook", config={"engine": "url", "engine_url": "http://127.0.0.1:9", "engine_key_env": "PROVIDER_KEY"}
+        )
+
+
+def test_an_update_is_told_at_once_what_was_told_before(client: Any) -> None:
+    client.create_deployment("handbook", URI, config={"poll_s": "0.2", "request_timeout_s": "20"})
+    MlflowClient().set_registered_model_alias("handbook", "champion", "3")  # by hand
+    wait(lambda: [one["event"] for one in client.get_deployment("handbook")["events"]] == ["rollout", "refused"])
+    with pytest.raises(MlflowException, match="models:/handbook/3 is not served: "):
+        client.update_deployment("handbook", config={"poll_s": "0.3", "timeout_s": "3600"})
+    shown = client.get_deployment("handbook")
+    assert (shown["release_uri"], shown["options"]["poll_s"]) == (ONE, 0.2)
+    client.update_deployment("handbook", config={"allow_unattested": "true", "request_timeout_s": "20"})
+    assert client.get_deployment("handbook")["release_uri"] == THREE
 
 
 def test_what_does_not_start_leaves_nothing_running(client: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A webhook is a hint, which can get lost: who serves an alias asks the registry e
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -40,13 +40,13 @@ class Registration:
     is_new: bool
 
 
-def read_secret(variable: str) -> str:
+def read_secret(variable: str, environment: Mapping[str, str] = os.environ) -> str:
     """The secret that an environment variable holds.
 
     Raises:
         ConfigError: it holds none, or a short one. No value is repeated, in case the secret itself was given for the name.
     """
-    secret = os.environ.get(variable, "")
+    secret = environment.get(variable, "")
     if len(secret) < SHORTEST:
         found = f"holds {len(secret)} characters" if secret else "is not set"
         raise ConfigError(
