@@ -25,6 +25,7 @@ from llmops.serving.rollout.plan import Canary, How, Plan, read_plan, write_plan
 from llmops.serving.rollout.planned import PlannedRoster
 from llmops.serving.rollout.probe import probe
 from llmops.serving.rollout.report import Report, read_reports
+from llmops.serving.rollout.scoring import read_copies, score
 from llmops.serving.rollout.shadow import WAITING
 from llmops.serving.rollout.tally import Tallies, Tally, add_up
 from llmops.serving.roster import AnswererServing, Asked, Identity, Reply, Serving, UnknownModel
@@ -218,6 +219,8 @@ def test_a_shadow_answers_copies_that_nobody_sees(
     assert (line["shown"]["release"], line["shown"]["text"]) == (ONE, "This is 1.")
     assert (line["shadow"]["release"], line["shadow"]["text"], line["shadow"]["error"]) == (TWO, "This is 2.", "")
     assert (tmp_path / "shadow.jsonl").stat().st_mode & 0o077 == 0
+    found = score(read_copies(tmp_path))
+    assert (found.shown, found.shadow, found.copies, found.figures["overlap"].mean) == (ONE, TWO, 5, pytest.approx(2 / 3))
     wait_for(lambda: read_reports(tmp_path)[0].shadowed == 5)
 
 

@@ -1,4 +1,4 @@
-"""A release that answers copies of requests in the background. Nobody sees its answers; they are kept to be scored."""
+"""A release that answers copies of requests in the background. Nobody sees its answers; `scoring` compares them."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from llmops.serving.roster import Asked, Reply, Serving
 
-FILE = "shadow.jsonl"
+FILE, KEPT = "shadow.jsonl", "shadow.1.jsonl"
 LONGEST = 50_000_000  # bytes of the file, which then makes room for a new one; one old file is kept
 WAITING = 64
 
@@ -65,7 +65,7 @@ class Shadow:
     def _keep(self, line: str) -> None:
         try:
             if self._file.exists() and self._file.stat().st_size > LONGEST:
-                self._file.replace(self._file.with_suffix(".1.jsonl"))
+                self._file.replace(self._file.with_name(KEPT))
             handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # answers may be confidential
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(line)
