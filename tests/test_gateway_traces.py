@@ -258,6 +258,8 @@ def test_each_worker_shows_the_sum_of_all_and_forgets_what_one_that_ended_had_un
             [sys.executable, "-c", WORKER, tokens], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         texts.append(worker.communicate(timeout=60)[0])
+        files = list(tmp_path.glob(f"*_{worker.pid}.db"))  # all of whose room is taken: a disk that fills up kills nobody
+        assert len(files) == 3 and all(file.stat().st_blocks * 512 >= file.stat().st_size for file in files)
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
         forget_worker(worker.pid)
     assert ["} 20.0" in texts[0], "} 23.0" in texts[1]] == [True, True]

@@ -5,19 +5,30 @@ shows the sum. Whoever starts a deployment empties it, and calls `forget_worker`
 """
 
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client import multiprocess as shared
+
+from llmops.files import told_when_full
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 RELEASE = ("application", "release", "adapter")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 
 
+_KINDS, _ROOM = ("counter", "histogram", "gauge_livesum"), 1 << 18  # bytes of a file: the series of some 30 releases
+
+
 class Metrics:
-    """The series of one gateway process."""
+    """The series of one gateway process.
+
+    Raises:
+        LLMOpsError: the disk is full.
+    """
 
     def __init__(self) -> None:
+        _reserve()
         own = self._registry = CollectorRegistry()
         self.requests = Counter(
             "llmops_requests", "Requests to a release that ended, by HTTP status; 499 is a caller that left.",
@@ -48,6 +59,20 @@ class Metrics:
         together = CollectorRegistry()
         shared.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+def _reserve() -> None:
+    """Take the room of this process's files now: they are written as memory, and a disk that is full then is a SIGBUS."""
+    if FOLDER not in os.environ:
+        return
+    folder = Path(os.environ[FOLDER])
+    with told_when_full(folder, "this worker doesn't start"):
+        for kind in _KINDS:
+            file = os.open(folder / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(file, 0, _ROOM)
+            finally:
+                os.close(file)
 
 
 def forget_worker(pid: int) -> None:
