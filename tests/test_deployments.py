@@ -1,6 +1,7 @@
 """Deployments as a user has them: small real releases, real processes, aliases moved by decisions."""
 
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -122,6 +123,18 @@ def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     assert find_processes("handbook")["worker-1"] != before["worker-1"]
     moved = client.update_deployment("handbook", config={"port": str(process.check_port("127.0.0.1", 0))})
     assert moved["url"] != shown["url"] and httpx.get(f"{moved['url']}/ready").is_success
+    said = command_line("update", "--name", "handbook", "-C", "poll_s=2", "-C", "max_waiting=5")
+    assert "was updated" in said and client.get_deployment("handbook")["options"]["max_waiting"] == 5
+    assert "nothing was changed" in command_line("update", "--name", "handbook", "-C", "poll_s=2")
+    assert all(word in command_line("help") for word in ("poll_s", "canary", "engine_url"))
+
+
+def command_line(verb: str, *arguments: str) -> str:
+    """What a verb prints."""
+    command = [sys.executable, "-m", "mlflow", "deployments", verb, "-t", "llmops", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def test_an_update_needs_no_secret_here_and_takes_no_other(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,12 +201,16 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def test_with_tls_it_is_asked_with_the_certificate_it_was_given(client: Any, tmp_path: Path) -> None:
+def test_with_tls_it_is_asked_with_the_certificate_it_was_given_or_renewed(client: Any, tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=gateway.example", "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True,
-    )  # fmt: skip
+    openssl = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=gateway.example", "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
+    subprocess.run(openssl, check=True, capture_output=True)
     made = client.create_deployment("handbook", ONE, config={"certificate": str(certificate), "private_key": str(key)})
     assert made["url"].startswith("https://")
+    assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == ONE
+    subprocess.run(openssl, check=True, capture_output=True)
+    wait(lambda: ssl.get_server_certificate(("127.0.0.1", made["port"])).strip() == certificate.read_text().strip())
     assert client.predict("handbook", QUESTION)["predictions"][0]["release"]["uri"] == ONE
