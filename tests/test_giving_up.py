@@ -58,9 +58,17 @@ def begin_stream(asked: Asked) -> None:
     asked.wait_until_left()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_engine_elsewhere_is_asked_no_longer_when_the_caller_leaves(tmp_path: Path, server: Server, stream: bool) -> None:
-    server.behave = begin_stream if stream else Asked.wait_until_left
+SILENT = {
+    "whole": (False, Asked.wait_until_left), "streamed": (True, begin_stream),
+    "to be streamed": (True, Asked.wait_until_left),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stream", "behave"), SILENT.values(), ids=SILENT)
+def test_an_engine_elsewhere_is_asked_no_longer_when_the_caller_leaves(
+    tmp_path: Path, server: Server, stream: bool, behave: Callable[[Asked], None]
+) -> None:
+    server.behave = behave
     app = gateway(tmp_path, bot(release("prompt"), HttpEngine(server.url, "small")))
     with served(app) as (url, _):
         ask_and_leave(url, lambda: server.asked, stream=stream)
@@ -68,9 +76,11 @@ def test_an_engine_elsewhere_is_asked_no_longer_when_the_caller_leaves(tmp_path:
         assert 'status="499"} 1.0' in app.state.gateway.metrics.text().decode()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_nor_when_the_answer_takes_too_long(tmp_path: Path, server: Server, stream: bool) -> None:
-    server.behave = begin_stream if stream else Asked.wait_until_left
+@pytest.mark.parametrize(("stream", "behave"), SILENT.values(), ids=SILENT)
+def test_nor_when_the_answer_takes_too_long(
+    tmp_path: Path, server: Server, stream: bool, behave: Callable[[Asked], None]
+) -> None:
+    server.behave = behave
     app = gateway(tmp_path, bot(release("prompt"), HttpEngine(server.url, "small")), timeout_s=0.5)
     with served(app) as (url, _):
         assert told(httpx.post(url + CHAT, json=body(stream=stream), timeout=20)) == (504, "timeout")

@@ -752,7 +752,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(setting: dict[str, Any
 
 
 def test_the_client_is_imported_when_it_is_needed_and_not_before() -> None:
-    code = "import sys, llmops.models.http.engine as e; e.HttpEngine('http://a', 'b'); sys.exit('openai' in sys.modules)"
+    code = "import sys, llmops.models.http.engine as e; e.HttpEngine('http://a', 'b'); sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -797,6 +797,29 @@ def test_a_piece_is_there_before_the_next_is_made(server: Server) -> None:
     assert next(stream) == "Ten"
     read_first.set()
     assert drain(stream) == ([" days"], Completion("Ten days", 0, 0, "length"))
+
+
+def test_a_stream_is_read_however_its_lines_end_and_whatever_else_is_in_it(server: Server) -> None:
+    piece, end = (json.dumps({"choices": [one]}) for one in ({"delta": {"content": "Ten"}}, {"finish_reason": "stop"}))
+    text = f": a comment\r\n\r\nevent: message\r\nid: 1\r\ndata:{piece}\r\n\r\ndata: " + end.replace(" ", "\ndata: ")
+
+    def behave(asked: Asked) -> None:
+        asked.reply(200, text, Content_Type="text/event-stream")
+
+    server.behave = behave
+    assert drain(HttpEngine(server.url, "small").stream(ask("Leave?"))) == (["Ten"], Completion("Ten", 0, 0, "stop"))
+
+
+def test_a_server_that_does_not_end_a_stream_it_said_was_done_holds_up_nobody(server: Server) -> None:
+    def behave(asked: Asked) -> None:
+        asked.open_stream()
+        asked.send_piece("Ten", finish_reason="stop")
+        asked.send_event("[DONE]")
+        asked.wait_until_left()
+
+    server.behave = behave
+    assert drain(HttpEngine(server.url, "small", timeout_s=60).stream(ask("Leave?")))[0] == ["Ten"]
+    wait_until(lambda: not server.connections)
 
 
 @given(st.lists(st.text(" \nab", max_size=4)))

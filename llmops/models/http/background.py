@@ -5,6 +5,7 @@ import atexit
 import ctypes
 import os
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,15 +28,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         CancelledError: the answer that this thread works on was given up. The work is ended too.
     """
-    loop, thread = _started()
-    assert thread is not current_thread(), "what runs in the loop can't wait for it"
-    waited_for = asyncio.run_coroutine_threadsafe(work, loop)
+    waited_for = start(work)
     try:
         with stopped_by(waited_for.cancel):
             return waited_for.result()
     except BaseException:
         waited_for.cancel()
         raise
+
+
+def start(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Begin, for this thread to wait for the result; cancelled, the work is ended."""
+    loop, thread = _started()
+    assert thread is not current_thread(), "what runs in the loop can't wait for it"
+    return asyncio.run_coroutine_threadsafe(work, loop)
 
 
 def kept_session() -> "ClientSession":

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -13,9 +13,10 @@ from llmops.errors import ConfigError, EngineError, WindowError
 from llmops.models import giving_up
 from llmops.models.http import background
 from llmops.models.http.connections import open_session
+from llmops.models.http.events import OPENED, Events
 from llmops.models.http.failure import Failure, Patience, explain
 from llmops.models.http.pace import Pace
-from llmops.models.http.server import Server, break_off
+from llmops.models.http.server import Server
 from llmops.models.http.wire import StreamedAnswer, request_body
 from llmops.types import Completion, GenerationRequest, Progress
 
@@ -146,25 +147,24 @@ class HttpEngine:
         """
         patience = Patience(self._retries, self._pace)
         while True:
-            with self._open(request, patience) as events, giving_up.stopped_by(partial(break_off, events)):
-                outcome = yield from self._pieces(events)
+            while wait_s := self._pace.claim():
+                giving_up.sleep(wait_s)
+            body = request_body(request, self.model, self._refused, stream=True)
+            with Events(partial(self._ask, body)) as events, giving_up.stopped_by(events.close):
+                try:
+                    outcome = events.next()
+                finally:
+                    self._pace.give_back()
+                if outcome is OPENED:
+                    outcome = yield from self._pieces(events)
             if isinstance(outcome, Completion):
                 return outcome
             giving_up.sleep(self._wait_s(outcome, patience, request))
 
-    def _open(self, request: GenerationRequest, patience: Patience) -> Any:
-        while True:
-            while wait_s := self._pace.claim():
-                giving_up.sleep(wait_s)
-            try:
-                opened = self._server.open_stream(request_body(request, self.model, self._refused, stream=True))
-            finally:
-                self._pace.give_back()
-            if not isinstance(opened, Failure):
-                return opened
-            giving_up.sleep(self._wait_s(opened, patience, request))
+    async def _ask(self, body: dict[str, Any], hear: Callable[[Any], None]) -> Failure | None:
+        return await self._server.stream(background.kept_session(), body, hear)
 
-    def _pieces(self, events: Any) -> Generator[str, None, Completion | Failure]:
+    def _pieces(self, events: Events) -> Generator[str, None, Completion | Failure]:
         """The pieces of a stream, and its whole; or that the server is busy, which vLLM says in the stream."""
         answer, said = StreamedAnswer(), False
         while (piece := self._server.read_piece(events, answer)) is not None:

@@ -57,21 +57,21 @@ def read_refusal(
     return Failure(status, masked(str(message), secrets), _retry_after_s(headers), refused, too_long)
 
 
-def read_failure(error: Exception, secrets: Collection[str], sent: Collection[str] = ()) -> Failure:
-    """What `error`, which ended a try that sent those parameters, comes to, as `read_refusal` says it."""
-    from openai import APIError, APIStatusError, APITimeoutError
+def read_event(event: Any, secrets: Collection[str]) -> Failure | None:
+    """The failure that an event of a stream tells of, as vLLM does; None for one that is part of an answer."""
+    if not (error := _entry(event, "error")):
+        return None
+    code = _entry(error, "code")
+    return Failure(code if isinstance(code, int) else 0, masked(str(_entry(error, "message") or error), secrets))
 
-    if isinstance(error, APIStatusError):
-        response = error.response
-        return read_refusal(error.status_code, response.headers, response.content, secrets, sent)
-    if isinstance(error, TimeoutError | APITimeoutError):
+
+def read_failure(error: Exception, secrets: Collection[str]) -> Failure:
+    """What `error`, which ended a try, comes to, as `read_refusal` says it."""
+    if isinstance(error, TimeoutError):
         return Failure(0, "none came in time")
-    if isinstance(error, APIError) and isinstance(code := _entry(error.body, "code"), int):  # an event of a stream
-        return Failure(code, masked(error.message, secrets))
     if isinstance(error, ValueError) and not isinstance(error, OSError):  # a certificate's is both
         return Failure(200, masked(str(error), secrets))
-    cause = error.__cause__ or error  # which the openai client's "Connection error." says nothing of
-    return Failure(0, masked(str(cause) or type(cause).__name__, secrets))
+    return Failure(0, masked(str(error) or type(error).__name__, secrets))
 
 
 def _entry(body: Any, name: str) -> Any:

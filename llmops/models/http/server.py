@@ -5,31 +5,30 @@ import base64
 import json
 import os
 import re
-import socket
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from llmops.errors import ConfigError, EngineError
-from llmops.models.http.connections import IDLE_S, MOST, certificates, proxy_of
-from llmops.models.http.failure import Failure, read_failure, read_refusal
+from llmops.models.http.connections import proxy_of
+from llmops.models.http.events import DONE, OPENED, Events, read_events
+from llmops.models.http.failure import Failure, read_event, read_failure, read_refusal
 from llmops.models.http.wire import StreamedAnswer, read_completion
 from llmops.types import Completion
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
-    from openai import OpenAI
 
-_PATH = "/chat/completions"  # asked as such, for plain objects: the client's models of it take it 2 ms an answer
-NO_KEY = "none"  # what servers without keys are sent: the client insists on one
+_PATH, _LAST_S = "/chat/completions", 1.0  # seconds that a server has to end a response after its last event
+NO_KEY = "none"  # what servers without keys are sent
 
 
 class Server:
     """An OpenAI-compatible API. `url` is its base without a login, such as http://127.0.0.1:8000/v1.
 
     An address without a path gets /v1. A login in the address goes out as basic authorization, in the key's place. The key
-    is read at each use, from the environment or from `key_file` where that is given, and never kept but by clients. A
+    is read at each use, from the environment or from `key_file` where that is given, and never kept. A
     server that is `ours`, on this machine, is asked without the environment's proxy.
 
     Raises:
@@ -52,34 +51,18 @@ class Server:
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self.url = f"{parts.scheme}://{place}{path or '/v1'}"
         self.api_key_env, self.timeout_s, self._key_file = api_key_env, timeout_s, key_file
-        self._kept: tuple[Any, Any] = (None, None)  # for which process and key a client is, and that client
-        self._ours, self._proxy = ours, None if ours else proxy_of(self.url)
+        self._proxy = None if ours else proxy_of(self.url)
         self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def __repr__(self) -> str:
         return f"Server({self.url!r}, {self.api_key_env!r})"
 
-    def client(self) -> "OpenAI":
-        """A client that tries once, for all threads, kept and never closed: a new one takes 4 ms, and connects anew."""
-        from openai import DefaultHttpxClient, OpenAI  # 0.9 s to import
-
-        wanted = (os.getpid(), self._key())  # a forked process has no part in its parent's connections
-        made_for, client = self._kept
-        if made_for != wanted:
-            transport = DefaultHttpxClient(verify=certificates(), limits=_limits(), trust_env=not self._ours)
-            client = OpenAI(**self._settings(), http_client=transport)
-            self._kept = (wanted, client)
-        kept: OpenAI = client
-        return kept
-
     async def complete(self, session: "ClientSession", body: dict[str, Any]) -> Completion | Failure:
         """Ask once; `timeout_s` is for the whole of it."""
         from aiohttp import ClientError
 
-        headers = {name: value for name, value in self.client().default_headers.items() if isinstance(value, str)}
-        asked = session.post(f"{self.url}{_PATH}", json=body, headers=headers, proxy=self._proxy)
         try:
-            async with asyncio.timeout(self.timeout_s), asked as response:
+            async with asyncio.timeout(self.timeout_s), self._post(session, body) as response:
                 said = await response.read()
                 if not response.ok:
                     return read_refusal(response.status, response.headers, said, self._secrets(), body)
@@ -87,34 +70,49 @@ class Server:
         except (ClientError, OSError, ValueError) as error:
             return read_failure(error, self._secrets())
 
-    def open_stream(self, body: dict[str, Any]) -> Any:
-        """Ask once for a stream of events: those, to be closed, or a Failure."""
-        from openai import OpenAIError, Stream
+    async def stream(self, session: "ClientSession", body: dict[str, Any], hear: Callable[[Any], None]) -> Failure | None:
+        """Ask once for a stream, and tell OPENED, each event, and DONE; `timeout_s` is for each of them."""
+        from aiohttp import ClientError
 
-        client = self.client()
+        now = asyncio.get_running_loop().time
         try:
-            return client.post(_PATH, body=body, cast_to=object, stream=True, stream_cls=Stream[object])
-        except (OpenAIError, ValueError) as error:
-            return read_failure(error, self._secrets(), body)
-
-    def read_piece(self, events: Any, answer: StreamedAnswer) -> str | Failure | None:
-        """Take the next event into the answer and return its text; None at the end of a whole answer."""
-        from openai import OpenAIError
-
-        try:
-            return answer.add(next(events))
-        except StopIteration:
-            return None if answer.whole else Failure(200, "it ended in the middle of the answer")
-        except (OpenAIError, ValueError) as error:
+            async with asyncio.timeout(self.timeout_s) as limit, self._post(session, body) as response:
+                if not response.ok:
+                    return read_refusal(response.status, response.headers, await response.read(), self._secrets(), body)
+                hear(OPENED)
+                async for event in read_events(response.content):
+                    limit.reschedule(now() + (self.timeout_s if event is not DONE else _LAST_S))
+                    if (failure := read_event(event, self._secrets())) is not None:
+                        return failure
+                    hear(event)
+            return None
+        except (ClientError, OSError, ValueError) as error:
             return read_failure(error, self._secrets())
 
-    def _settings(self) -> dict[str, Any]:
-        key = self._key() or NO_KEY
-        # Said outright, or OPENAI_CUSTOM_HEADERS could replace it.
-        headers = {"Authorization": f"Basic {self._basic()}" if any(self._login) else f"Bearer {key}"}
-        return {
-            "api_key": key, "base_url": self.url, "timeout": self.timeout_s, "max_retries": 0, "default_headers": headers,
-        }  # fmt: skip
+    def read_piece(self, events: Events, answer: StreamedAnswer) -> str | Failure | None:
+        """Take the next event into the answer and return its text; None at the end of a whole answer."""
+        said = events.next()
+        if isinstance(said, Failure):
+            return said
+        if said is None or said is DONE:
+            return None if answer.whole else Failure(200, "it ended in the middle of the answer")
+        try:
+            return answer.add(said)
+        except ValueError as error:
+            return read_failure(error, self._secrets())
+
+    def _post(self, session: "ClientSession", body: dict[str, Any]) -> Any:
+        return session.post(f"{self.url}{_PATH}", json=body, headers=self._headers(), proxy=self._proxy)
+
+    def _headers(self) -> dict[str, str]:
+        """The key's, and those that the environment has for the openai client."""
+        named = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+        headers = {name: os.environ[variable] for name, variable in named.items() if os.environ.get(variable)}
+        custom = [line.partition(":") for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()]
+        headers |= {name.strip(): value.strip() for name, colon, value in custom if colon}
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        login = f"Basic {self._basic()}" if any(self._login) else f"Bearer {self._key() or NO_KEY}"
+        return {**headers, "Authorization": login}
 
     def _secrets(self) -> list[str]:
         """What nobody must be shown: longest first, so that none is left in part."""
@@ -134,12 +132,6 @@ class Server:
         return base64.b64encode(":".join(self._login).encode()).decode() if any(self._login) else ""
 
 
-def break_off(events: Any) -> None:
-    """End the connection of an open stream in any thread: who waits for its next event hears that it broke."""
-    with suppress(OSError):
-        events.response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-
 def _without_login(url: str) -> str:
     return url.strip().rpartition("@")[2].partition("?")[0]
 
@@ -149,9 +141,3 @@ def _read_key(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise EngineError(f"the server's key can't be read ({error.strerror}: {file}). It may have been ended.") from error
-
-
-def _limits() -> Any:
-    from httpx2 import Limits
-
-    return Limits(max_connections=MOST, max_keepalive_connections=100, keepalive_expiry=IDLE_S)
