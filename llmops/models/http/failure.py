@@ -57,10 +57,8 @@ def read_refusal(
     return Failure(status, masked(str(message), secrets), _retry_after_s(headers), refused, too_long)
 
 
-def read_event(event: Any, secrets: Collection[str]) -> Failure | None:
-    """The failure that an event of a stream tells of, as vLLM does; None for one that is part of an answer."""
-    if not (error := _entry(event, "error")):
-        return None
+def read_event(error: Any, secrets: Collection[str]) -> Failure:
+    """The failure that an event of a stream tells of, as vLLM does."""
     code = _entry(error, "code")
     return Failure(code if isinstance(code, int) else 0, masked(str(_entry(error, "message") or error), secrets))
 

@@ -82,8 +82,8 @@ class Server:
                 hear(OPENED)
                 async for event in read_events(response.content):
                     limit.reschedule(now() + (self.timeout_s if event is not DONE else _LAST_S))
-                    if (failure := read_event(event, self._secrets())) is not None:
-                        return failure
+                    if isinstance(event, dict) and event.get("error"):
+                        return read_event(event["error"], self._secrets())
                     hear(event)
             return None
         except (ClientError, OSError, ValueError) as error:
