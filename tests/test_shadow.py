@@ -45,7 +45,8 @@ def test_figures_of_a_shadow_have_intervals(tmp_path: Path) -> None:
     figures = found.figures
     assert figures["failed"].mean == 0.1 and 0 < figures["failed"].low < 0.1 < figures["failed"].high < 0.3
     assert figures["abstained"].mean == figures["abstained_difference"].mean == pytest.approx(1 / 3)
-    assert 0 < figures["abstained_difference"].low and figures["abstained_shown"].mean == 0
+    assert 0 < figures["abstained_difference"].low
+    assert figures["abstained_shown"].mean == 0 < figures["abstained_shown"].high < 0.1  # none of 36 may be some of more
     assert figures["slower"].mean == pytest.approx(2.0) and figures["same"].mean == 0
     assert figures["overlap"].mean == pytest.approx(0.8)  # two words of two and of three
     assert found.metrics["shadow/failed_high"] == figures["failed"].high

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmops.errors import DataError
 from llmops.evaluation.metrics import token_f1
-from llmops.evaluation.statistics import Interval, mean_interval
+from llmops.evaluation.statistics import Interval, mean_interval, unanimous_share
 from llmops.serving.rollout.shadow import FILE, KEPT
 
 
@@ -75,25 +75,30 @@ def score(copies: Sequence[Copy]) -> ShadowScore:
     """
     answered = [copy for copy in copies if copy.shadow["text"] is not None]
 
-    def mean(some: Sequence[Copy], value: Callable[[Copy], float], least: float | None = 0.0) -> Interval:
-        bounds = None if least is None else (least, 1.0)
-        return mean_interval([value(copy) for copy in some], [copy.question for copy in some], bounds=bounds)
-
-    figures = {"failed": mean(copies, lambda copy: float(copy.shadow["text"] is None))}
+    figures = {"failed": _share(copies, lambda copy: copy.shadow["text"] is None)}
     if answered:
-        ratio = mean(answered, lambda copy: math.log(_seconds(copy.shadow) / _seconds(copy.shown)), None)
+        more = [float(copy.shadow["abstained"]) - float(copy.shown["abstained"]) for copy in answered]
+        ratios = [math.log(_seconds(copy.shadow) / _seconds(copy.shown)) for copy in answered]
+        overlaps = [token_f1(copy.shadow["text"], [copy.shown["text"]]) for copy in answered]
+        asked = [copy.question for copy in answered]
+        ratio = mean_interval(ratios, asked)
         figures |= {
-            "abstained": mean(answered, lambda copy: float(copy.shadow["abstained"])),
-            "abstained_shown": mean(answered, lambda copy: float(copy.shown["abstained"])),
-            "abstained_difference": mean(
-                answered, lambda copy: float(copy.shadow["abstained"]) - float(copy.shown["abstained"]), -1.0
-            ),
+            "abstained": _share(answered, lambda copy: bool(copy.shadow["abstained"])),
+            "abstained_shown": _share(answered, lambda copy: bool(copy.shown["abstained"])),
+            "abstained_difference": mean_interval(more, asked, bounds=(-1.0, 1.0)),
             "slower": Interval(math.exp(ratio.mean), math.exp(ratio.low), _exp(ratio.high), ratio.n),
-            "overlap": mean(answered, lambda copy: token_f1(copy.shadow["text"], [copy.shown["text"]])),
-            "same": mean(answered, lambda copy: float(copy.shadow["text"].split() == copy.shown["text"].split())),
+            "overlap": mean_interval(overlaps, asked, bounds=(0.0, 1.0)),
+            "same": _share(answered, lambda copy: copy.shadow["text"].split() == copy.shown["text"].split()),
         }
     questions = len({copy.question for copy in copies})
     return ShadowScore(copies[0].shown["release"], copies[0].shadow["release"], len(copies), questions, figures)
+
+
+def _share(copies: Sequence[Copy], holds: Callable[[Copy], bool]) -> Interval:
+    values, asked = [float(holds(copy)) for copy in copies], [copy.question for copy in copies]
+    if len(set(values)) == 1:
+        return unanimous_share(values[0], len(values), len(set(asked)))
+    return mean_interval(values, asked, bounds=(0.0, 1.0))
 
 
 def tell(found: ShadowScore) -> str:
