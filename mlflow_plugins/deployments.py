@@ -43,9 +43,9 @@ class LLMOpsDeploymentClient(deployments.BaseDeploymentClient):
         _tell(_call(lambda: ours.delete(name)))
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        from llmops.serving import state, status
+        from llmops.serving import status
 
-        return _call(lambda: [status.describe(deployment) for deployment in state.read_all()])
+        return _call(status.describe_all)
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
         from llmops.serving import deployments as ours

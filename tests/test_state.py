@@ -7,17 +7,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from llmops.errors import DeploymentError
-from llmops.serving import process, state
+from llmops.serving import deployments, process, state
 from llmops.serving.keys.file import create_key
 from llmops.serving.options import Options
 from llmops.serving.state import Deployment
-from llmops.serving.status import describe, describe_fully
+from llmops.serving.status import describe, describe_all, describe_fully
 
 OLD = {
     "name": "handbook", "model_uri": "models:/handbook@champion", "release_uri": "models:/handbook/5", "digest": "d" * 64,
@@ -97,6 +98,21 @@ def test_the_file_of_an_earlier_version_is_read_and_gives_way(folder: Path) -> N
     assert describe(found)["status"] == "stopped"
     state.write(deployment())
     assert not (folder / "handbook.json").exists() and [one.old for one in state.read_all()] == [None]
+
+
+def test_one_that_is_damaged_is_listed_with_the_others_and_can_be_deleted(folder: Path) -> None:
+    for name in ("handbook", "other"):
+        state.write(replace(deployment(), name=name))
+    (folder / "handbook" / "deployment.json").write_text('{"format": 1')
+    damaged, other = describe_all()
+    assert (damaged["name"], damaged["status"], other["name"], other["status"]) == (
+        "handbook",
+        "damaged",
+        "other",
+        "stopped",
+    )
+    assert "Delete the deployment 'handbook' and create it again" in damaged["problems"][0]
+    assert deployments.delete("handbook") == "handbook was deleted" and state.names() == ["other"]
 
 
 def test_a_gateway_of_an_earlier_version_that_runs_is_known_by_its_beginning(folder: Path, store: str) -> None:

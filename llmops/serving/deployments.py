@@ -85,7 +85,10 @@ def update(name: str, model_uri: str | None, config: Mapping[str, Any]) -> Done:
 def delete(name: str) -> str:
     """End a deployment and forget it, its keys too; one that doesn't exist is deleted already. Return what was done."""
     with state.lock(name):
-        existing = state.read(name)
+        try:
+            existing = state.read(name)
+        except DeploymentError:  # damaged: what runs of it is known all the same
+            existing = None
         if existing is None and not state.deployment_folder(name).exists():
             return f"there is no deployment {name}: nothing was deleted"
         lifecycle.end(name, existing)
@@ -103,8 +106,7 @@ def get(name: str) -> Deployment:
     """Raises DeploymentError if there is no deployment of this name."""
     found = state.read(name)
     if found is None:
-        names = ", ".join(deployment.name for deployment in state.read_all()) or "none"
-        raise DeploymentError(f"no deployment named {name!r}. Deployed: {names}.")
+        raise DeploymentError(f"no deployment named {name!r}. Deployed: {', '.join(state.names()) or 'none'}.")
     return found
 
 

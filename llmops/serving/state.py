@@ -107,14 +107,15 @@ def read(name: str) -> Deployment | None:
 
 
 def read_all() -> list[Deployment]:
-    """All deployments by name."""
-    return [deployment for name in sorted(_names()) if (deployment := read(name)) is not None]
+    """All deployments by name. Raises DeploymentError if one can't be read."""
+    return [deployment for name in names() if (deployment := read(name)) is not None]
 
 
-def _names() -> set[str]:
+def names() -> list[str]:
+    """Those of all deployments, in order, whether they can be read or not."""
     found = {path.parent.name for path in state_folder().glob(f"*/{DEPLOYMENT}")}
     found |= {path.stem for path in state_folder().glob("*.json")}  # an earlier version's
-    return found - set(_TAKEN)
+    return sorted(found - set(_TAKEN))
 
 
 def write(deployment: Deployment) -> None:
@@ -169,7 +170,7 @@ def remove(name: str, keep: tuple[str, ...] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
-    if not _names():
+    if not names():
         shutil.rmtree(state_folder() / COPIES, ignore_errors=True)
 
 

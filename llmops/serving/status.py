@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from llmops.errors import LLMOpsError
+from llmops.errors import DeploymentError, LLMOpsError
 from llmops.registry.store_errors import store_errors
 from llmops.serving import state
 from llmops.serving.options import Options
@@ -18,6 +18,18 @@ from llmops.serving.supervisor.record import find_processes, find_supervisor, re
 from llmops.tracking.versions import get_version
 
 _PASSWORD = re.compile("//[^/@]*@")  # in a URL
+
+
+def describe_all() -> list[dict[str, Any]]:
+    """All deployments by name, those too that can't be read."""
+    found: list[dict[str, Any]] = []
+    for name in state.names():
+        try:
+            if (deployment := state.read(name)) is not None:
+                found.append(describe(deployment))
+        except DeploymentError as error:
+            found.append({"name": name, "status": "damaged", "problems": [str(error)]})
+    return found
 
 
 def describe(deployment: Deployment) -> dict[str, Any]:
