@@ -1,6 +1,6 @@
 """A real vLLM on this machine's processor: what it answers, and what it does when things go wrong. One engine for all.
 
-F1 to F10 are faults that vLLM 0.32 has or lets happen; each test says what this package makes of one.
+F1 to F12 are faults that vLLM 0.32 has or lets happen; each test says what this package makes of one.
 """
 
 import shutil
@@ -385,6 +385,18 @@ def test_f11_the_base_is_not_answered_by_an_adapter_that_is_asked_beside_it(
     assert {name: sorted(set(one.result())) for name, one in asked.items()} == alone
     for name in filling:
         engine.unload(HOLDER, name)
+
+
+def test_f12_it_does_not_grow_with_each_length_that_it_has_not_read_before(engine: Engine) -> None:
+    asking, worker = engine.answering(), child(engine, "VLLM::Worker")
+
+    def read(lengths: range) -> float:
+        for length in lengths:
+            asking.generate([ask(f"{length}" + " a" * length, tokens=1)])
+        return float(worker.memory_full_info().uss) / 1e6
+
+    before = read(range(40, 80))
+    assert read(range(80, 440)) - before < 60  # MB; 2 for each ten lengths where all is kept that was made for one
 
 
 def test_a_poisoned_engine_is_known_and_renewed_with_its_sound_adapters(

@@ -17,6 +17,7 @@ HOST = "127.0.0.1"  # some of vLLM's paths answer without its key: nobody but th
 DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
 USUAL_RANK, GPU_SHARE = 16, 0.9
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of processor time, for a container
+_KERNELS = 64  # that oneDNN keeps: each count of tokens in a batch needs some six, and of its own 1,024 each takes up to 1 MB
 _TOKENS_EACH = 1024  # that memory is set aside for, for each of the requests at once
 _PRIVATE = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
 
@@ -163,6 +164,7 @@ def variables(
     on_cpu = {
         "OMP_NUM_THREADS": str(spec.threads or usual_threads()), "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_CPU_KVCACHE_SPACE": str(spec.cache_gib),
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(_KERNELS),
         "TORCH_COMPILE_DISABLE": "1",  # else the first answer waits a minute for a C++ compiler, or fails without one
     }  # fmt: skip
     return shared | {
