@@ -64,7 +64,7 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     }  # fmt: skip
     settings = [
         sample(HANDBOOK / "examples.jsonl", folder / "examples.jsonl", 44, 12, "answer"),
-        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 50, 8, "answers"),
+        sample(HANDBOOK / "questions-test.jsonl", folder / "questions.jsonl", 46, 6, "answers"),
         sample(HANDBOOK / "questions-dev.jsonl", folder / "dev_questions.jsonl", 9, 3, "answers"),
     ]
     settings.append("safety=no")  # five times 66 more answers; tests/test_evaluate_step.py asks some
@@ -149,7 +149,7 @@ def test_each_answer_is_a_trace_with_its_assessments(candidates: dict[str, Evalu
     run = client.get_run(candidates["rag"].run_id)
     where = [run.info.experiment_id]
     traces = mlflow.search_traces(locations=where, run_id=run.info.run_id, return_type="list", max_results=500)
-    assert len(traces) == len(candidates["rag"].scorecard.rows) == 58
+    assert len(traces) == len(candidates["rag"].scorecard.rows) == 52
     for trace in traces:
         names = {assessment.name for assessment in trace.info.assessments}
         assert {"answer/score", "abstained_rightly"} <= names

@@ -44,7 +44,7 @@ def measure(steps: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def train_random(shape: dict[str, Any], steps: int, packing: bool) -> dict[str, float]:
+def train_random(shape: dict[str, Any], steps: int, packing: bool, batch: int = 32) -> dict[str, float]:
     """Train a LoRA on a Llama of this shape and on random tokens, in examples as unlike in length as SQuAD's are."""
     import torch
     from peft import get_peft_model
@@ -59,7 +59,7 @@ def train_random(shape: dict[str, Any], steps: int, packing: bool) -> dict[str, 
     model = get_peft_model(base, METHOD.peft_config(config))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), pad_token="<pad>", eos_token="<end>")
     recipe = Recipe(
-        batch_size=32, micro_batch=32, packing=packing, learning_rate=1e-4, checkpoint_every=10_000, dtype="bfloat16"
+        batch_size=batch, micro_batch=batch, packing=packing, learning_rate=1e-4, checkpoint_every=10_000, dtype="bfloat16"
     )
     rows = random_rows(config.vocab_size, (steps + _WARM) * recipe.batch_size)
     seconds: list[float] = []
