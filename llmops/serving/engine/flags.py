@@ -17,7 +17,7 @@ HOST = "127.0.0.1"  # some of vLLM's paths answer without its key: nobody but th
 DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
 USUAL_RANK, GPU_SHARE = 16, 0.9
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of processor time, for a container
-_KERNELS = 64  # that oneDNN keeps: each count of tokens in a batch needs some six, and of its own 1,024 each takes up to 1 MB
+_KERNELS = 64  # that oneDNN keeps: a count of tokens in a batch needs some six, and each of its own 1,024 takes up to 1 MB
 _TOKENS_EACH = 1024  # that memory is set aside for, for each of the requests at once
 _PRIVATE = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
 
