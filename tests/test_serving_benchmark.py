@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from fakes import EchoEngine, bot, release
@@ -21,7 +22,7 @@ from benchmarks.serving.answers import RELEASE_HEADER, Outcome, read_stream, rea
 from benchmarks.serving.application import chat
 from benchmarks.serving.growth import Series, Watch, slope
 from benchmarks.serving.load import Ask, Heard, ask_all, failures, percentiles, run_clients, tokens_per_s
-from benchmarks.serving.overhead import stub_server, take_turns
+from benchmarks.serving.overhead import pass_through, stub_server, take_turns
 from benchmarks.serving.rollouts import Traffic
 from llmops.errors import ConfigError, EngineError
 from llmops.types import Completion, GenerationRequest
@@ -113,6 +114,12 @@ def test_a_slow_answer_is_a_timeout(tmp_path: Path) -> None:
         ask = Ask(f"{url}/v1/chat/completions", {"model": "stub"})
         asyncio.run(run_clients(lambda number: ask if number < 1 else None, 1, several, timeout_s=0.2))
     assert failures(several) == {"timeout": 1}
+
+
+def test_a_gateway_that_does_nothing_says_what_the_engine_says(tmp_path: Path) -> None:
+    with stub_server(tmp_path, 1) as stub, pass_through(tmp_path, stub) as passing:
+        said = [httpx.post(f"{url}/v1/chat/completions", json={"model": "stub"}).json() for url in (stub, passing)]
+    assert {**said[0], "created": 0} == {**said[1], "created": 0}
 
 
 def test_who_takes_turns_is_timed_apart(tmp_path: Path) -> None:

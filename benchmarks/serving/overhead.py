@@ -19,23 +19,29 @@ _WARM = 20  # requests before it counts
 
 
 def measure(base: str, requests: int, ms: float) -> dict[str, Any]:
-    """Milliseconds that the gateway's median is above the engine's own, the same prompts, one client, taking turns."""
+    """Milliseconds that the gateway's median is above the engine's own, the same prompts, one client, taking turns.
+
+    Beside it a server of the same libraries that only passes requests on, to tell what the machine takes for that alone.
+    """
     with workplace() as place, ExitStack() as stack:
         version = Application.on(base, 24).prompted()
         promote(version)
         stub = stack.enter_context(stub_server(place, ms))
+        passing = stack.enter_context(pass_through(place, stub))
         asked = questions(requests + _WARM)
         ours = stack.enter_context(deployed(APP, CHAMPION, **on_stub(stub)))
         bodies = [request_body(one, "stub", ()) for one in prompts(version, asked)]
         took = take_turns(
             {
                 "direct": [Ask(f"{stub}/v1/chat/completions", body) for body in bodies],
+                "passing": [Ask(f"{passing}/v1/chat/completions", body) for body in bodies],
                 "gateway": [chat(ours.url, question) for question in asked],
             }
         )
     return {
         "p50_added_ms": took["gateway"]["p50"] - took["direct"]["p50"],
         "p95_added_ms": took["gateway"]["p95"] - took["direct"]["p95"],
+        "p50_passing_ms": took["passing"]["p50"] - took["direct"]["p50"],
         "added_details_ms": {**took, "requests": requests, "engine": ms},
     }  # fmt: skip
 
@@ -62,6 +68,11 @@ def take_turns(asks: Mapping[str, Sequence[Ask]], warm: int = _WARM) -> dict[str
 def stub_server(place: Path, ms: float) -> AbstractContextManager[str]:
     """The engine of fixed latency, in a process of its own."""
     return server(place, [sys.executable, str(Path(__file__).with_name("stub.py")), "--ms", str(ms)], "/health")
+
+
+def pass_through(place: Path, to: str) -> AbstractContextManager[str]:
+    """A server before another one that only passes on, in a process of its own."""
+    return server(place, [sys.executable, str(Path(__file__).with_name("passing.py")), "--to", to], "/health")
 
 
 def on_stub(url: str) -> dict[str, Any]:
