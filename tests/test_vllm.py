@@ -396,7 +396,7 @@ def test_f12_it_does_not_grow_with_each_length_that_it_has_not_read_before(engin
         return float(worker.memory_full_info().uss) / 1e6
 
     before = read(range(40, 80))
-    assert read(range(80, 440)) - before < 60  # MB; 2 for each ten lengths where all is kept that was made for one
+    assert read(range(80, 440)) - before < 60  # MB; 445 where what is made for each is kept
 
 
 def test_a_poisoned_engine_is_known_and_renewed_with_its_sound_adapters(

@@ -45,7 +45,10 @@ def measure(steps: int) -> dict[str, Any]:
 
 
 def train_random(shape: dict[str, Any], steps: int, packing: bool, batch: int = 32) -> dict[str, float]:
-    """Train a LoRA on a Llama of this shape and on random tokens, in examples as unlike in length as SQuAD's are."""
+    """Train a LoRA on a Llama of this shape and on random tokens, in examples as unlike in length as SQuAD's are.
+
+    So many `steps` count, each of `batch` examples.
+    """
     import torch
     from peft import get_peft_model
     from tokenizers import Tokenizer, models

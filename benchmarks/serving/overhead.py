@@ -67,12 +67,16 @@ def take_turns(asks: Mapping[str, Sequence[Ask]], warm: int = _WARM) -> dict[str
 
 def stub_server(place: Path, ms: float) -> AbstractContextManager[str]:
     """The engine of fixed latency, in a process of its own."""
-    return server(place, [sys.executable, str(Path(__file__).with_name("stub.py")), "--ms", str(ms)], "/health")
+    return _beside(place, "stub.py", "--ms", str(ms))
 
 
 def pass_through(place: Path, to: str) -> AbstractContextManager[str]:
     """A server before another one that only passes on, in a process of its own."""
-    return server(place, [sys.executable, str(Path(__file__).with_name("passing.py")), "--to", to], "/health")
+    return _beside(place, "passing.py", "--to", to)
+
+
+def _beside(place: Path, file: str, *words: str) -> AbstractContextManager[str]:
+    return server(place, [sys.executable, str(Path(__file__).with_name(file)), *words], "/health")
 
 
 def on_stub(url: str) -> dict[str, Any]:
