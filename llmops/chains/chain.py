@@ -107,7 +107,7 @@ class Chain:
         return GenerationRequest((Message("user", filled),), _MOST_TOKENS[name])
 
     def _ask(self, name: str, requests: Sequence[GenerationRequest], spans: Spans) -> list[Completion]:
-        if any(self._counter.count_prompt(one.messages) + one.max_new_tokens > self._counter.window for one in requests):
+        if not all(self._counter.fits(one.messages, one.max_new_tokens) for one in requests):
             raise WindowError(f"a question doesn't fit the model's window with the chain's prompt {name!r}. Ask shorter.")
         with spans(name, "CHAIN") as span:
             said = self._engine.generate(requests)

@@ -164,7 +164,7 @@ class Preparation:
 
     def _fits(self, request: GenerationRequest, room: int = 0) -> bool:
         """Whether a prompt leaves room for its answer, and for so many tokens more."""
-        return self._counter.count_prompt(request.messages) + request.max_new_tokens + room <= self._counter.window
+        return self._counter.fits(request.messages, request.max_new_tokens + room)
 
     def _fits_check(self, question: str, passages: Sequence[str]) -> bool:
         """Whether the answer to come can be checked against the same passages."""

@@ -135,7 +135,7 @@ def synthesize(
 
 def _drafts(batch: Sequence[Source], replies: Replies, counter: TokenCounter, rejected: Counter[str]) -> list[Made]:
     asked = [(source, _to_ask(source, counter)) for source in batch]
-    fitting = [(source, one) for source, one in asked if counter.count_prompt(one.messages) + _ASK_TOKENS <= counter.window]
+    fitting = [(source, one) for source, one in asked if counter.fits(one.messages, _ASK_TOKENS)]
     rejected["passage too long for the model"] += len(asked) - len(fitting)
     drafts = []
     for (source, _), reply in zip(fitting, replies.ask([one for _, one in fitting]), strict=True):

@@ -35,6 +35,9 @@ class TokenCounter(Protocol):
     def count_prompt(self, messages: Sequence[Message]) -> int:
         """Tokens of a chat as it is sent, with the template's own."""
 
+    def fits(self, messages: Sequence[Message], room: int) -> bool:
+        """Whether a chat, as `count_prompt` counts it, leaves room for so many tokens more."""
+
     def count_text(self, text: str) -> int: ...
 
     def defuse(self, text: str) -> str:

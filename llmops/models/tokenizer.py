@@ -45,16 +45,24 @@ class ModelTokenizer:
     def __init__(self, weights: Weights) -> None:
         self.wrapped = load_tokenizer(weights)
         self.window = read_window(weights)
+        self._most_of_a_byte = most_tokens_of_a_byte(self.wrapped)
         special = [token.content for token in self.wrapped.added_tokens_decoder.values() if token.special]
         self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a chat up to where the answer begins."""
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        return list(self.wrapped.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"])
+        return list(self._templated(messages, return_dict=True)["input_ids"])
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
         return len(self.encode(messages))
+
+    def fits(self, messages: Sequence[Message], room: int) -> bool:
+        """As a `TokenCounter`; what is certain of the bytes alone isn't tokenized, which takes longer than all else."""
+        if self._most_of_a_byte:
+            text = self._templated(messages, tokenize=False)
+            if len(text.encode(errors="surrogatepass")) * self._most_of_a_byte + room <= self.window:
+                return True
+        return self.count_prompt(messages) + room <= self.window
 
     def count_text(self, text: str) -> int:
         return len(self.wrapped(text, add_special_tokens=False)["input_ids"])
@@ -64,6 +72,34 @@ class ModelTokenizer:
         while self._special.search(text):
             text = self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
         return text
+
+
+    def _templated(self, messages: Sequence[Message], **how: Any) -> Any:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self.wrapped.apply_chat_template(turns, add_generation_prompt=True, **how)
+
+
+def most_tokens_of_a_byte(tokenizer: Any) -> int | None:
+    """What a byte of text can become at most, where that is known: of byte-level BPE.
+
+    That makes one token of it or less (Radford et al. 2019, section 2.2); NFC before it, three bytes of one
+    (Unicode Standard Annex 15 and its FAQ).
+    """
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None or type(fast.model).__name__ != "BPE":
+        return None
+    normal, cuts = _steps(fast.normalizer), _steps(fast.pre_tokenizer)
+    if not any(step["type"] == "ByteLevel" and not step["add_prefix_space"] for step in cuts):
+        return None
+    return {(): 1, ("NFC",): 3}.get(tuple(step["type"] for step in normal))
+
+
+def _steps(part: Any) -> list[dict[str, Any]]:
+    """What a normalizer or pre-tokenizer of the tokenizers library does, one thing after the other."""
+    told = [json.loads(part.__getstate__())] if part is not None else []
+    while any(step["type"] == "Sequence" for step in told):
+        told = [one for step in told for one in step.get("normalizers", step.get("pretokenizers", [step]))]
+    return told
 
 
 def read_window(weights: Weights) -> int:

@@ -20,6 +20,9 @@ class ByteCounter:
     def count_prompt(self, messages: Sequence[Message]) -> int:
         return _CHAT + sum(_TURN + self.count_text(message.content) for message in messages)
 
+    def fits(self, messages: Sequence[Message], room: int) -> bool:
+        return self.count_prompt(messages) + room <= self.window
+
     def count_text(self, text: str) -> int:
         return len(text.encode(errors="replace"))
 
