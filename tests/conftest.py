@@ -9,6 +9,7 @@ from typing import cast
 import mlflow
 import pytest
 import servers
+from hypothesis import settings
 
 from llmops.streams import Piece, Stream, Whole
 
@@ -19,6 +20,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
     os.environ.pop(name, None)  # the user's own store stays out of it
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -173,7 +173,7 @@ def test_a_folder_in_use_and_texts_without_content_are_refused_and_nothing_is_le
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=st.lists(st.one_of(st.text(), st.sampled_from(SPECIAL_TOKENS))).map("".join))
 def test_every_text_comes_back_whole_and_spells_no_special_token(text: str, tokenizer: Any) -> None:
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]

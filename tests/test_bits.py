@@ -95,7 +95,7 @@ def test_a_text_longer_than_a_window_is_read_with_half_a_window_before_each_toke
     assert found.bits_per_byte * found.bytes == pytest.approx(wanted, rel=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=5), max_tokens=st.integers(2, 90))
 def test_a_model_that_knows_nothing_pays_the_same_for_each_token_whatever_the_windows(
     ignorant: Any, tokenizer: Any, sizes: list[int], max_tokens: int
@@ -173,7 +173,7 @@ def test_characters_that_follow_from_the_two_before_cost_the_trigram_their_noise
     assert trigram_bits_per_byte([dice(1)], [dice(2)]) == pytest.approx(noise, abs=0.03)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(train=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=4))
 def test_the_trigrams_probabilities_of_texts_never_add_up_to_more_than_one(train: list[str]) -> None:
     characters = [chr(code) for code in range(128) if chr(code).strip()]

@@ -115,7 +115,7 @@ def waiting(batcher: MicroBatcher, count: int) -> Callable[[], bool]:
 
 
 @given(st.lists(st.lists(st.text("abc", max_size=3), max_size=7), min_size=1, max_size=6), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_everybody_gets_their_own_answers_in_their_own_order(calls: list[list[str]], max_batch: int) -> None:
     echo, together = Echo(), threading.Barrier(len(calls))
 
@@ -181,7 +181,7 @@ def test_a_request_that_fails_in_a_batch_fails_alone(echo: Echo) -> None:
 
 
 @given(texts=st.lists(st.sampled_from(["fine", "fail", "lose", "good"]), max_size=9))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_whichever_fail_the_others_are_answered(texts: list[str]) -> None:
     with MicroBatcher(Echo(), max_batch=4, wait_s=0) as batcher:
         outcomes = batcher.generate_each([ask(text) for text in texts])

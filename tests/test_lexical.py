@@ -78,7 +78,7 @@ def test_given_rows_score_as_in_search() -> None:
     assert index.scores("zebra", [0, 1]).tolist() == [0, 0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(passages=st.lists(st.text("abcdeé BC1-'\n"), min_size=1, max_size=8), query=st.text("abcdeé B", max_size=12))
 def test_scores_are_those_of_bm25s(passages: list[str], query: str) -> None:
     expected = reference_scores(passages, query)
@@ -96,7 +96,7 @@ def test_a_saved_index_finds_the_same_and_holds_no_pickle(tmp_path: Path) -> Non
     assert np.array_equal(found, index.search(queries, 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(old=TEXTS, new=TEXTS, data=st.data())
 def test_an_index_that_reuses_rows_is_the_same_as_one_built_from_nothing(
     tmp_path_factory: pytest.TempPathFactory, old: list[str], new: list[str], data: st.DataObject

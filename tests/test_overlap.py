@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import HANDBOOK
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.datasets import overlap
@@ -77,7 +77,6 @@ def test_a_question_without_words_is_found_nowhere() -> None:
 WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=5, max_size=20, unique=True)
 
 
-@settings(deadline=None)
 @given(words=WORDS, data=st.data())
 def test_a_question_of_five_words_or_more_is_found_with_any_one_of_them_changed(
     words: list[str], data: st.DataObject
@@ -87,7 +86,6 @@ def test_a_question_of_five_words_or_more_is_found_with_any_one_of_them_changed(
     assert kinds(f"Before. {' '.join(changed)}? After.", " ".join(words)) == ["near"]
 
 
-@settings(deadline=None)
 @given(words=WORDS, data=st.data())
 def test_a_question_of_five_words_or_more_is_found_with_two_neighbours_swapped(
     words: list[str], data: st.DataObject
@@ -97,7 +95,6 @@ def test_a_question_of_five_words_or_more_is_found_with_two_neighbours_swapped(
     assert kinds(" ".join(swapped), " ".join(words)) == ["near"]
 
 
-@settings(deadline=None)
 @given(words=WORDS, before=st.text(max_size=50), after=st.text(max_size=50))
 def test_a_question_is_found_whatever_stands_around_it(words: list[str], before: str, after: str) -> None:
     assert kinds(f"{before} {' '.join(words)} {after}", " ".join(words)) == ["exact"]

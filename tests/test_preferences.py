@@ -133,7 +133,7 @@ def test_other_columns_are_named_and_so_are_the_formats(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=TEXT, chosen=TEXT, rejected=TEXT)
 def test_both_ways_to_write_a_preference_mean_the_same(tmp_path: Path, asked: str, chosen: str, rejected: str) -> None:
     user = {"role": "user", "content": asked}

@@ -79,7 +79,7 @@ def test_rank_8_adapters_of_llama_2_take_the_known_megabytes_in_16_bits(
         assert sizes.bytes_32 == 2 * sizes.bytes_16
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     config=small_llamas(), rank=st.integers(1, 9), ends=st.sets(st.sampled_from(("embed_tokens", "lm_head"))),
     targets=st.sets(st.sampled_from(PROJECTIONS), min_size=1),
@@ -95,7 +95,7 @@ def test_plain_lora_trains_rank_times_in_plus_out_of_each_target(
     assert found.total == found.base + found.trainable
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(config=small_llamas(), share=st.floats(0.01, 1), dora=st.booleans())
 def test_dora_adds_a_magnitude_per_output_and_layers_below_the_share_train_nothing(
     config: Any, share: float, dora: bool

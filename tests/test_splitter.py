@@ -128,7 +128,7 @@ Claim = Callable[[Document, Splitting, Tokenizer, int], None]
 
 
 def for_any_document(test: Claim) -> Callable[[], None]:
-    options = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    options = settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
     return options(given(documents(), splittings, tokenizers, windows)(test))
 
 

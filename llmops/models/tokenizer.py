@@ -73,7 +73,6 @@ class ModelTokenizer:
             text = self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
         return text
 
-
     def _templated(self, messages: Sequence[Message], **how: Any) -> Any:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         return self.wrapped.apply_chat_template(turns, add_generation_prompt=True, **how)
