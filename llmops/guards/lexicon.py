@@ -19,7 +19,7 @@ from llmops.guards.words.turkish import WORDS as TURKISH
 
 ASIAN_LETTERS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _FUZZY_FROM, _FUZZY_TO = 6, 24  # letters; a shorter word is one letter from too many others
-_LONGEST_KEPT = 40  # letters of the words whose kinds are remembered
+LONGEST_KEPT = 40  # letters of the words whose kinds are remembered
 _FUZZY = k.DROP | k.SHOW | k.ORDERS | k.PRIOR | k.RULES | k.HIDDEN
 
 
@@ -114,7 +114,7 @@ def words_within(run: str) -> Iterator[tuple[int, int]]:
 
 def word(text: str, exact: bool) -> Token:
     """A word with its kinds. Unless `exact`, one that is known to no language may be a misspelt English one."""
-    return _word(text, exact) if len(text) <= _LONGEST_KEPT else Token(text, kinds_in(text))
+    return _word(text, exact) if len(text) <= LONGEST_KEPT else Token(text, kinds_in(text))
 
 
 @lru_cache(maxsize=65_536)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from llmops.guards.arabic import arabic_words, is_arabic
 from llmops.guards.lexicon import (
     ASIAN_LETTERS,
+    LONGEST_KEPT,
     PHRASES,
     Sentence,
     Token,
@@ -34,7 +35,8 @@ _SHORTEST_JOINED = 6  # letters of a word that a gap may have been put into
 
 def read(view: View) -> list[Sentence]:
     """The sentences of a view, each with the mark that ends it as its last token. A phrase's kinds are on its first word."""
-    tokens = list(_tokens(view))
+    texts = _TOKEN.findall(view.text)
+    tokens = [token for text in texts for token in (_kept if len(text) <= LONGEST_KEPT else _tokens)(text, view.exact)]
     if view.exact and sum(token.kinds != 0 for token in tokens) < _FEWEST_KNOWN:
         return []
     sentences: list[Sentence] = [[]]
@@ -45,16 +47,17 @@ def read(view: View) -> list[Sentence]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _tokens(view: View) -> Iterator[Token]:
-    for text in _TOKEN.findall(view.text):
-        if is_asian(text):
-            yield from _asian_tokens(text)
-        elif is_arabic(text):
-            yield from arabic_words(text)
-        elif _GLUED_FROM <= len(text) <= _GLUED_TO and text.isascii() and not view.exact and not kinds_in(text):
-            yield from _parts(text)
-        else:
-            yield word(text, view.exact)
+def _tokens(text: str, exact: bool) -> tuple[Token, ...]:
+    if is_asian(text):
+        return tuple(_asian_tokens(text))
+    if is_arabic(text):
+        return arabic_words(text)
+    if _GLUED_FROM <= len(text) <= _GLUED_TO and text.isascii() and not exact and not kinds_in(text):
+        return _parts(text)
+    return (word(text, exact),)
+
+
+_kept = lru_cache(maxsize=65_536)(_tokens)
 
 
 def _asian_tokens(run: str) -> Iterator[Token]:
@@ -99,5 +102,6 @@ def _with_phrases(tokens: list[Token]) -> Iterator[Token]:
             if len(phrase) == 2 or tuple(texts[i : i + len(phrase)]) == phrase:
                 kinds |= kind
                 length = max(length, len(phrase)) if kind & _WORDS_OF_ONE else length
-        yield Token(" ".join(texts[i : i + length]), kinds)
+        plain = length == 1 and kinds == tokens[i].kinds
+        yield tokens[i] if plain else Token(" ".join(texts[i : i + length]), kinds)
         i += length

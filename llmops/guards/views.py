@@ -96,6 +96,8 @@ def _unmasked(folded: str) -> Iterator[View]:
 
 def _unleet(one: str, match: re.Match[str]) -> str:
     """The word behind digits and signs that look like letters; a name such as "LR-3" or "2nd" is none."""
+    if match[0].isalpha():
+        return match[0]
     word = match[0].rstrip("!")
     letters = sum(map(str.isalpha, word))
     if letters == len(word) or letters < len(word) / 3:
