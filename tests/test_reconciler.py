@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from llmops.serving.rollout.reconciler import Reconciler
 from llmops.serving.rollout.report import read_reports
 from llmops.serving.roster import Asked, Reply, Serving
 from llmops.serving.state import Deployment
-from llmops.tracking.versions import get_version
+from llmops.tracking.versions import DIGEST_TAG, get_version
 from llmops.types import Query
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -188,6 +189,29 @@ def test_what_the_ledger_does_not_attest_is_refused_and_told_once_and_served_onc
         wait_for(lambda: read_plan(folder).current == TWO, 60)
         wait_for(lambda: "recovered" in told(folder), 60)
     assert told(folder) == ["rollout", "refused", "rollout", "recovered"]
+
+
+def test_a_release_that_was_changed_since_it_was_attested_is_refused(folder: Path, roster: PlannedRoster) -> None:
+    for uri in (TWO, ONE):
+        promote(uri)
+    exchange_files(TWO, THREE)
+    reconciler = Reconciler("handbook")
+    reconciler.look()
+    deploy(TWO)
+    reconciler.look()
+    (refused,) = events(folder, "refused")
+    assert f"{TWO} has digest {get_version(THREE).digest[:12]}, by the ledger of handbook@champion it was" in refused["text"]
+    assert read_plan(folder).current == ONE
+    deploy(TWO, allow_unattested=True)
+    reconciler.look()
+    assert read_plan(folder).current == TWO
+
+
+def exchange_files(uri: str, other: str) -> None:
+    """Put another release's files in the place of a version's, and its digest on it."""
+    shutil.copytree(model_file(other).parent, model_file(uri).parent, dirs_exist_ok=True)
+    number = uri.rpartition("/")[2]
+    mlflow.MlflowClient().set_model_version_tag("handbook", number, DIGEST_TAG, get_version(other).digest)
 
 
 def test_a_release_that_is_pinned_is_served_if_it_ever_held_the_seat_or_without_the_ledgers_word(

@@ -7,7 +7,7 @@ from llmops.errors import LedgerError
 from llmops.registry.identity import who
 from llmops.registry.ledger.entry import ROLLBACK, Entry
 from llmops.registry.ledger.standing import standing
-from llmops.registry.ledger.succession import attested, champions
+from llmops.registry.ledger.succession import attested, attested_digest, champions
 from llmops.registry.ledger.writing import commit, settle
 from llmops.registry.parts import check_parts, part_digests
 from llmops.registry.promotion import now
@@ -60,8 +60,8 @@ def _check_attested(seat: Seat, entries: Sequence[Entry], version: Registered) -
             f"version {version.version} was never {seat.name} by the ledger, which holds {', '.join(known) or 'none'}. "
             "Promote it, or go back to one of these."
         )
-    said = next((entry.digest for entry in reversed(entries) if entry.moves and entry.after == version.version), None)
-    if said not in (None, version.digest):  # what held the seat before the ledger stands in it without a digest
+    said = attested_digest(entries, version.version)
+    if said not in (None, version.digest):
         raise LedgerError(
             f"{version.uri} has digest {version.digest[:12]}, by the ledger of {seat.name} it was {str(said)[:12]}. It was "
             "changed since: go back to another version, -P to=<version>."

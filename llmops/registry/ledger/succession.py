@@ -29,6 +29,11 @@ def champions(entries: Sequence[Entry]) -> list[str]:
     return stack
 
 
+def attested_digest(entries: Sequence[Entry], version: str) -> str | None:
+    """The digest that a version had when it last took the seat; None of what held it before the ledger."""
+    return next((entry.digest for entry in reversed(entries) if entry.moves and entry.after == version), None)
+
+
 def attested(entries: Sequence[Entry]) -> list[str]:
     """All versions that ever held the seat, by the entries, in the order in which they first did."""
     return list(dict.fromkeys(v for entry in entries for v in (entry.before, entry.after) if v is not None))

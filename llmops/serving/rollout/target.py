@@ -5,9 +5,10 @@ from mlflow.exceptions import MlflowException
 
 from llmops.errors import ArtifactError, DeploymentError
 from llmops.registry.ledger.standing import standing
-from llmops.registry.ledger.succession import attested
+from llmops.registry.ledger.succession import attested, attested_digest
 from llmops.registry.seat import CHAMPION, Seat
 from llmops.registry.store_errors import store_errors
+from llmops.tracking.versions import get_version
 
 CHALLENGER = "challenger"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
@@ -68,10 +69,10 @@ def find_target(model_uri: str, aliases: dict[str, str]) -> str:
 
 
 def check_attested(seat: Seat, uri: str, follows: bool) -> None:
-    """Check that by its ledger a release holds the seat, or for one that is pinned, that it ever did.
+    """Check that by its ledger a release holds the seat, or for one that is pinned, that it ever did; with this digest.
 
     Raises:
-        Refused: it doesn't, or the ledger is broken.
+        Refused: it doesn't, it was changed since, or the ledger is broken.
         LedgerError: the store can't be reached.
     """
     stand, version = standing(seat), split_uri(uri)[2]
@@ -81,4 +82,10 @@ def check_attested(seat: Seat, uri: str, follows: bool) -> None:
         says = f"by it {seat.name} is version {stand.attested}" if stand.attested else "it has no entry"
         raise Refused(
             f"{uri} is not attested by the ledger of {seat.name}: {says}. Promote it, or deploy with allow_unattested=true."
+        )
+    said, found = attested_digest(stand.entries, version), get_version(uri).digest
+    if said not in (None, found):
+        raise Refused(
+            f"{uri} has digest {found[:12]}, by the ledger of {seat.name} it was {str(said)[:12]}. It was changed since: "
+            "promote another, or deploy with allow_unattested=true."
         )
