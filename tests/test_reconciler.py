@@ -24,6 +24,7 @@ from gateways import CHAT, body, served, wait_for
 
 from llmops.chains.release import Release
 from llmops.errors import DeploymentError, EngineError
+from llmops.registry.seat import Seat
 from llmops.serving import state
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
@@ -373,6 +374,27 @@ def test_a_canary_takes_its_share_and_one_that_fails_goes_back_by_itself_for_goo
     reconciler.look()
     assert (read_plan(folder).current, read_plan(folder).canary) == (THREE, None)
     assert [one["warm"] for one in events(folder, "rollout")] == [False, True]
+
+
+def test_a_challenger_that_the_ledger_does_not_attest_answers_copies_only(folder: Path, roster: PlannedRoster) -> None:
+    promote(ONE)
+    deploy(canary=30, shadow=True)
+    move(TWO, "challenger")
+    reconciler = Reconciler("handbook")
+    reconciler.look()
+    plan = read_plan(folder)
+    assert (plan.current, plan.canary, plan.shadow) == (ONE, None, TWO)
+    (refused,) = events(folder, "refused")
+    assert f"{TWO} is not attested by the ledger of handbook@challenger: it has no entry" in refused["text"]
+    decide(get_version(THREE), seat=Seat("handbook", "challenger"))
+    reconciler.look()
+    assert read_plan(folder).canary.uri == read_plan(folder).shadow == THREE  # type: ignore[union-attr]
+    move(TWO, "challenger")
+    reconciler.look()
+    assert (read_plan(folder).canary, read_plan(folder).shadow) == (None, TWO)
+    deploy(canary=30, shadow=True, allow_unattested=True)
+    reconciler.look()
+    assert read_plan(folder).canary.uri == TWO  # type: ignore[union-attr]
 
 
 def roster_says(roster: PlannedRoster, user: str) -> str:

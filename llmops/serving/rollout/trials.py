@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+from llmops.registry.seat import Seat
 from llmops.serving.options import Options
 from llmops.serving.rollout.backend import Backend
 from llmops.serving.rollout.breach import find_breach
@@ -10,14 +11,35 @@ from llmops.serving.rollout.keeper import Keeper
 from llmops.serving.rollout.plan import Canary, Plan
 from llmops.serving.rollout.report import read_reports
 from llmops.serving.rollout.tally import Tally, add_up
+from llmops.serving.rollout.target import CHALLENGER, Refused, check_attested, split_uri
 
 
 def try_out(keeper: Keeper, uri: str, backend: Backend, options: Options) -> None:
     """Give the challenger `uri` what the options say, or take it away; "" is none.
 
     Raises:
-        LLMOpsError: it can't be loaded.
+        Refused: its ledger doesn't attest it. Then it answers nobody, but copies all the same.
+        LLMOpsError: it can't be loaded, or the ledger can't be read.
     """
+    refused = _refused(keeper.plan, uri, options)
+    _change(keeper, uri, backend, replace(options, canary=0.0) if refused else options)
+    if refused:
+        raise refused
+
+
+def _refused(plan: Plan, uri: str, options: Options) -> Refused | None:
+    """Why a challenger may not begin to answer users."""
+    is_new = bool(uri) and uri != plan.breached and (plan.canary is None or plan.canary.uri != uri)
+    if not options.canary or not is_new or options.allow_unattested:
+        return None
+    try:
+        check_attested(Seat(split_uri(uri)[0], CHALLENGER), uri, follows=True)
+    except Refused as error:
+        return error
+    return None
+
+
+def _change(keeper: Keeper, uri: str, backend: Backend, options: Options) -> None:
     plan = keeper.plan
     breached = plan.breached if plan.breached == uri else ""
     share = options.canary if uri and not breached else 0.0
