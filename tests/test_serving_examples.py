@@ -71,6 +71,10 @@ def test_the_unit_gives_requests_the_time_to_end() -> None:
     assert "KillMode=mixed" in UNIT and "Restart=always" in UNIT
 
 
+def test_no_unit_shares_an_engine_that_ends_with_another_unit() -> None:
+    assert "LLMOPS_STATE=%S/llmops/%i " in UNIT and "StateDirectory=llmops llmops/%i\n" in UNIT
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_docker_file_keeps_the_rules(rule: str) -> None:
     assert not re.search(RULES[rule], (SERVING / "Dockerfile").read_text(encoding="utf-8"), re.M)
