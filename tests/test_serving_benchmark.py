@@ -180,14 +180,16 @@ def _ended() -> psutil.Process:
 
 def test_eight_adapters_are_extrapolated_and_labelled_so() -> None:
     measured = {
-        count: {"one_tokens_per_s": 40.0, "one_memory_mb": 3000.0 + 10 * count, "separate_tokens_per_s": 20.0,
+        count: {"one_tokens_per_s": 40.0, "one_memory_mb": 3000.0 + 10 * count, "separate_tokens_per_s": 40.0 / count,
                 "separate_memory_mb": 3000.0 * count}
         for count in (1, 2, 3)
     }  # fmt: skip
     told = sharing.told(measured)
     assert told["adapters_one_memory_mb_8_extrapolated"] == pytest.approx(3080)
     assert told["adapters_separate_memory_mb_8_extrapolated"] == pytest.approx(24000)
-    assert told["adapters_throughput_ratio"] == {"1": 2.0, "2": 2.0, "3": 2.0}
+    assert told["adapters_throughput_ratio"] == pytest.approx({"1": 1.0, "2": 2.0, "3": 3.0})
+    assert told["adapters_one_tokens_per_s_8_extrapolated"] == pytest.approx(40)
+    assert told["adapters_separate_tokens_per_s_8_extrapolated"] == pytest.approx(5)
     assert told["adapters_memory_ratio"]["3"] == pytest.approx(9000 / 3030)
 
 

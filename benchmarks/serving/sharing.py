@@ -74,7 +74,7 @@ def _named(one: dict[str, float], many: dict[str, float]) -> dict[str, float]:
 
 
 def told(found: dict[int, dict[str, float]]) -> dict[str, Any]:
-    """The figures by number of adapters, and their memory for eight by a straight line, which was not measured."""
+    """The figures by number of adapters; for eight, not measured, memory and seconds a token by a straight line."""
     counts = sorted(found)
     shown: dict[str, Any] = {
         f"adapters_{name}": {str(count): found[count][name] for count in counts} for name in found[counts[0]]
@@ -88,6 +88,8 @@ def told(found: dict[int, dict[str, float]]) -> dict[str, Any]:
     if len(counts) > 1:
         eight = {name: _line(counts, [found[n][f"{name}_memory_mb"] for n in counts]) for name in ("one", "separate")}
         shown |= {f"adapters_{name}_memory_mb_{EXTRAPOLATED}_extrapolated": value for name, value in eight.items()}
+        took = {name: _line(counts, [1 / found[n][f"{name}_tokens_per_s"] for n in counts]) for name in eight}
+        shown |= {f"adapters_{name}_tokens_per_s_{EXTRAPOLATED}_extrapolated": 1 / s for name, s in took.items() if s > 0}
     return shown
 
 
