@@ -10,6 +10,7 @@ import hmac
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,6 +63,7 @@ from pipelines.webhook import WebhookConfig
 
 SECRET, SECRET_ENV = "a secret of the gateway and the server", "LLMOPS_WEBHOOK_SECRET"
 POLL_S, SELDOM_S = 0.5, 600
+AWAY_S = 120.0  # that the tracking server is away: it refuses first, and then hangs
 OPTIONS = {
     "engine": "vllm", "workers": "2", "allow_unattested": "true", "poll_s": f"{POLL_S}", "trace_rate": "0",
     "webhook_secret_env": SECRET_ENV, "request_timeout_s": "120", "timeout_s": "1200",
@@ -393,12 +395,16 @@ def test_while_the_tracking_server_is_away_all_are_answered_and_then_the_alias_i
     before = len(deployed.events("unreachable"))
     with Clients(deployed.url, 2) as clients:
         deployed.server.kill()
+        end = time.monotonic() + AWAY_S
         wait_for(lambda: len(deployed.events("unreachable")) > before, 300)
         clients.wait_for(8)
         assert not wrong(deployed, clients)
-        kill_process(deployed, "worker-1")  # which comes back by the copies that are kept here
-        clients.wait_for(8)
-        assert deployed.current == ADAPTER
+        with hanging(deployed.tracking.port):
+            kill_process(deployed, "worker-1")  # which comes back by the copies that are kept here
+            wait_for(lambda: deployed.is_answered_by(ADAPTER), 300)
+            clients.wait_for(8)
+            wait_for(lambda: time.monotonic() > end, 300)
+            assert deployed.current == ADAPTER
         deployed.server = deployed.life.enter_context(deployed.tracking.running())
         deployed.move(OTHER_ALL)
         clients.wait_for(8)
@@ -406,6 +412,13 @@ def test_while_the_tracking_server_is_away_all_are_answered_and_then_the_alias_i
     assert {heard.body for heard in clients.heard} >= {ADAPTER, OTHER_ALL}
     assert "fails or can't be reached" in deployed.events("unreachable")[-1]["text"]
     assert "The registry answers again" in deployed.events("recovered")[-1]["text"]
+
+
+@contextmanager
+def hanging(port: int) -> Iterator[None]:
+    """A server that takes connections, and says nothing."""
+    with socket.create_server((servers.LOOPBACK, port), backlog=1000):
+        yield
 
 
 def test_whatever_process_is_killed_all_comes_back_and_the_next_release_is_served(deployed: Deployed) -> None:
