@@ -26,7 +26,8 @@ from llmops.chains.release import Release
 from llmops.errors import ArtifactError
 from llmops.models.weights import resolve_weights
 from llmops.registry.parts import check_parts
-from llmops.serving import deployments
+from llmops.serving import deployments, state
+from llmops.serving.rollout.keeper import prune_copies
 from llmops.serving.rollout.report import read_reports
 from llmops.serving.supervisor.record import find_processes
 from llmops.tracking import copies
@@ -136,6 +137,18 @@ def test_pruning_leaves_releases_and_what_they_name_and_waits_for_who_fetches(ke
     assert names(kept) == everything
     copies.prune([ONE])
     assert names(kept) == {"handbook/1", "handbook/1.json", "handbook-adapter/1"} and not left_over.exists()
+
+
+def test_nothing_is_pruned_while_nobody_knows_what_a_deployment_has(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+    check_parts(get_version(ONE))
+    everything, damaged = names(kept), state.deployment_folder("other") / state.DEPLOYMENT
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text('{"format": 1')
+    prune_copies()
+    assert names(kept) == everything and "other/deployment.json can't be read" in caplog.text
+    damaged.unlink()
+    prune_copies()
+    assert names(kept) == set()
 
 
 def test_a_copy_that_is_not_what_it_was_is_fetched_anew(kept: Path) -> None:

@@ -522,8 +522,40 @@ def test_a_full_disk_leaves_what_answers_and_passes(
     look_until(reconciler, lambda: read_plan(folder).current == TWO)
 
 
+def test_a_deployment_that_cannot_be_read_disturbs_no_other(
+    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage("other")
+    deploy(allow_unattested=True)
+    move(ONE)
+    reconciler = Reconciler("handbook")
+    reconciler.look()
+    deploy(allow_unattested=True, max_in_flight=9)  # whoever changed it is told what fails
+    reconciler.look()
+    assert told(folder) == ["rollout"]
+    with monkeypatch.context() as broken:
+        broken.setattr("llmops.serving.rollout.keeper.check_parts", no_space)
+        broken.setattr("llmops.serving.rollout.keeper.copies.prune", no_access)
+        move(TWO)
+        reconciler.look()
+    assert [one["text"] for one in events(folder, "failed")] == [
+        f"[Errno 28] No space left on device ({ONE} goes on answering.)"
+    ]
+
+
+def damage(name: str) -> None:
+    """Leave half a file of another deployment."""
+    path = state.deployment_folder(name) / state.DEPLOYMENT
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": 1')
+
+
 def no_space(*_: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_access(*_: Any) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_killed_in_the_middle_of_a_rollout_it_goes_on_where_it_was(folder: Path) -> None:

@@ -1,8 +1,10 @@
 """The reconciler's hand on the plan: it writes the next one, and sees whether the workers have carried it out."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from llmops.tracking.versions import get_version
 
 LOAD_S = 900.0  # that workers have for a release
 _TICK_S = 0.05
+_log = logging.getLogger(__name__)
 
 
 class Ended(DeploymentError):
@@ -59,7 +62,8 @@ class Keeper:
         except Ended:
             raise
         except BaseException:
-            self.prune()
+            with suppress(OSError):  # upkeep does it then
+                self.prune()
             prune_copies()  # one that isn't what it was is fetched anew
             raise
 
@@ -112,5 +116,8 @@ class Keeper:
 
 
 def prune_copies() -> None:
-    """Remove local copies of what no deployment has any more."""
-    copies.prune([uri for deployment in state.read_all() for uri in deployment.releases])
+    """Remove local copies of what no deployment has any more; after the next rollout, where it isn't known what one has."""
+    try:
+        copies.prune([uri for deployment in state.read_all() for uri in deployment.releases])
+    except (DeploymentError, OSError) as error:
+        _log.warning("copies are not pruned: %s", error)
