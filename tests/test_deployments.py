@@ -104,6 +104,37 @@ def test_a_deployment_from_creation_to_deletion(client: Any, capsys: pytest.Capt
         httpx.get(f"{url}/health")
 
 
+def test_a_create_that_was_killed_is_seen_to_its_end_by_the_next(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    begin_and_kill(URI)
+    before, config = find_processes("handbook"), {"request_timeout_s": "20"}
+    assert client.get_deployment("handbook")["release_uri"] == ""
+    made = client.create_deployment("handbook", URI, config=config)
+    assert made["release_uri"] == ONE and httpx.get(f"{made['url']}/ready").is_success
+    assert find_processes("handbook")["supervisor"] == before["supervisor"] and "was deployed" in capsys.readouterr().err
+
+    running = find_processes("handbook")
+    process.ask_to_end(running["worker-1"], signal.SIGSTOP)
+    with pytest.raises(MlflowException, match="'handbook' does not answer: it was not ready after 1 s"):
+        client.create_deployment("handbook", URI, config=config | {"timeout_s": "1"})
+    process.ask_to_end(running["worker-1"], signal.SIGCONT)
+    assert client.create_deployment("handbook", URI, config=config) == made and find_processes("handbook") == running
+
+
+def test_what_a_killed_create_began_is_ended_by_the_next_where_it_cannot_be_served(client: Any) -> None:
+    begin_and_kill(TWO)
+    with pytest.raises(MlflowException, match="models:/handbook/2 is not served: .*not attested"):
+        client.create_deployment("handbook", TWO, config={"request_timeout_s": "20"})
+    assert client.list_deployments() == [] and find_processes("handbook") == {}
+
+
+def begin_and_kill(uri: str) -> None:
+    """Have `create` killed while the release is loaded."""
+    command = [sys.executable, "-m", "mlflow", "deployments", "create", "-t", "llmops", "--name", "handbook", "-m", uri]
+    with subprocess.Popen([*command, "-C", "request_timeout_s=20"]) as beginning:
+        wait(lambda: find_supervisor("handbook"))
+        beginning.kill()
+
+
 def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     client.create_deployment("handbook", ONE, config={"request_timeout_s": "20"})
     before = find_processes("handbook")

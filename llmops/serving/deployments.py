@@ -8,8 +8,9 @@ from llmops.errors import DeploymentError
 from llmops.serving import lifecycle, state
 from llmops.serving.keys.file import FILE as KEYS
 from llmops.serving.options import read_options
+from llmops.serving.readiness import wait_until_answering
 from llmops.serving.state import Deployment
-from llmops.serving.status import runs
+from llmops.serving.status import has_answered, runs
 from llmops.serving.supervisor import starting
 from llmops.serving.supervisor.record import read_record
 from llmops.serving.wanted import check_wanted, difference, place
@@ -27,8 +28,11 @@ class Done:
 def create(name: str, model_uri: str, config: Mapping[str, Any]) -> Done:
     """Serve what `model_uri` means; return when it answers. What is deployed so already is left alone.
 
+    What a `create` that was killed began is seen to its end.
+
     Raises:
-        DeploymentError: the name is taken by another, the port is in use, or it didn't start. Nothing is left running.
+        DeploymentError: the name is taken by another, the port is in use, or it didn't start. Nothing is left running,
+            unless it has answered before.
         ConfigError: an option makes no sense.
         ArtifactError: `model_uri` names no registered release.
     """
@@ -42,6 +46,10 @@ def create(name: str, model_uri: str, config: Mapping[str, Any]) -> Done:
             raise DeploymentError(
                 f"{name!r} is deployed already, at {existing.url}, with {others}. Update it, or delete it first."
             )
+        if not has_answered(existing):
+            return _go_on(wanted)
+        if existing.old is None:
+            wait_until_answering(wanted)
         return Done(existing, f"{name} is deployed already, with these settings")
 
 
@@ -135,5 +143,18 @@ def _start(wanted: Deployment, existing: Deployment | None) -> Done:
     except BaseException:  # also when the user interrupts
         lifecycle.end(wanted.name, wanted)
         lifecycle.restore(wanted.name, existing)
+        raise
+    return Done(get(wanted.name), f"{wanted.name} was deployed")
+
+
+def _go_on(wanted: Deployment) -> Done:
+    """See to its end what was begun; where it doesn't come up nothing is left running, but what is in the foreground."""
+    in_foreground = read_record(wanted.name).get("foreground")
+    try:
+        lifecycle.change(wanted, get_version(wanted.model_uri))
+    except BaseException:  # also when the user interrupts
+        if not in_foreground and not has_answered(wanted):
+            lifecycle.end(wanted.name, wanted)
+            lifecycle.restore(wanted.name, None)
         raise
     return Done(get(wanted.name), f"{wanted.name} was deployed")

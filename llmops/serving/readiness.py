@@ -10,7 +10,7 @@ from llmops.serving import state
 from llmops.serving.asking import client_of
 from llmops.serving.rollout.events import read_events
 from llmops.serving.state import Deployment
-from llmops.serving.status import workers
+from llmops.serving.status import runs, workers
 from llmops.serving.supervisor.record import read_record
 from llmops.serving.supervisor.starting import log_of
 from llmops.tracking.versions import Registered, get_version
@@ -42,6 +42,23 @@ def wait_until_served(wanted: Deployment, target: Registered, since: str, check:
         time.sleep(0.1)
 
 
+def wait_until_answering(deployment: Deployment) -> None:
+    """Wait until it answers, with whichever release it has.
+
+    Raises:
+        DeploymentError: it has ended, a process of it keeps ending, or it takes too long. What runs of it goes on.
+    """
+    timeout_s = deployment.options.timeout_s
+    deadline = time.monotonic() + timeout_s
+    while not _answers(deployment):
+        reason = _ending(deployment) if runs(deployment) else "it has ended. Create it again."
+        if not reason and time.monotonic() > deadline:
+            reason = f"it was not ready after {timeout_s:.0f} s. Its logs: {deployment.folder / 'logs'}"
+        if reason:
+            raise DeploymentError(f"{deployment.name!r} does not answer: {reason}")
+        time.sleep(0.1)
+
+
 def _is_served(wanted: Deployment, target: Registered) -> bool:
     record, plan = read_record(wanted.name), state.read_plan(wanted.name)
     written = state.read_json(wanted.folder / state.DEPLOYMENT).get("updated")
@@ -61,13 +78,19 @@ def _answers(deployment: Deployment) -> bool:
 
 def _failure(wanted: Deployment, target: Registered, since: str) -> str:
     """Why it won't come to be served, if that is known already."""
-    record = read_record(wanted.name)
-    if record.get("problem"):
-        return str(record["problem"])
-    for slot, child in record.get("children", {}).items():
-        if child["failures"] >= _ENDINGS:
-            return f"{slot} keeps ending: {child['said']} Its log: {log_of(wanted, slot)}"
+    if problem := read_record(wanted.name).get("problem"):
+        return str(problem)
+    if reason := _ending(wanted):
+        return reason
     for event in reversed(read_events(wanted.folder, 50)):
         if event["time"] > since and event["event"] in _BAD and event.get("release") in (None, target.uri):
             return str(event.get("text", ""))
+    return ""
+
+
+def _ending(deployment: Deployment) -> str:
+    """Which process keeps ending, and what it said, if one does."""
+    for slot, child in read_record(deployment.name).get("children", {}).items():
+        if child["failures"] >= _ENDINGS:
+            return f"{slot} keeps ending: {child['said']} Its log: {log_of(deployment, slot)}"
     return ""

@@ -17,6 +17,7 @@ from llmops.serving.supervisor.child import RECONCILER_SLOT
 from llmops.serving.supervisor.record import find_processes, find_supervisor, read_record
 from llmops.tracking.versions import get_version
 
+_MOST_EVENTS = 1000  # that are looked through
 _PASSWORD = re.compile("//[^/@]*@")  # in a URL
 
 
@@ -67,6 +68,14 @@ def runs(deployment: Deployment) -> bool:
     if deployment.old is not None:
         return runs_old(*deployment.old)
     return bool(find_processes(deployment.name))
+
+
+def has_answered(deployment: Deployment) -> bool:
+    """Whether it was ever served since it was created: by its plan or, where that is lost, by its events."""
+    return bool(deployment.release_uri) or any(
+        one["event"] == "rollout" and one["time"] > deployment.created
+        for one in read_events(deployment.folder, _MOST_EVENTS)
+    )
 
 
 def runs_old(pid: int, started: float) -> bool:
