@@ -90,11 +90,15 @@ class SlowEngine(EchoEngine):
 
 
 class Load:
-    """Asks all the time, with a new connection each time; `failed` says what else came than an answer."""
+    """Asks all the time, with a new connection each time; `failed` says what else came than an answer.
 
-    def __init__(self, url: str, pause_s: float = 0.01) -> None:
+    With `keep` it asks on the connection it has, and a new one only after an answer that closes it (`closed`).
+    """
+
+    def __init__(self, url: str, pause_s: float = 0.01, keep: bool = False) -> None:
         self._url, self._pause_s, self._ended = url, pause_s, threading.Event()
-        self.answered, self.failed = 0, list[str]()
+        self._keep = httpx.Limits(max_keepalive_connections=1 if keep else 0)
+        self.answered, self.closed, self.failed = 0, 0, list[str]()
         self._thread = threading.Thread(target=self._ask)
 
     def __enter__(self) -> "Load":
@@ -106,12 +110,14 @@ class Load:
         self._thread.join()
 
     def _ask(self) -> None:
-        while not self._ended.wait(self._pause_s):
-            try:
-                httpx.get(self._url, timeout=60, trust_env=False).raise_for_status()
-                self.answered += 1
-            except httpx.HTTPError as error:
-                self.failed.append(repr(error))
+        with httpx.Client(limits=self._keep, timeout=60, trust_env=False) as http:
+            while not self._ended.wait(self._pause_s):
+                try:
+                    reply = http.get(self._url).raise_for_status()
+                    self.answered += 1
+                    self.closed += reply.headers.get("connection") == "close"
+                except httpx.HTTPError as error:
+                    self.failed.append(repr(error))
 
 
 @dataclass(frozen=True)

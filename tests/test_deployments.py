@@ -146,9 +146,11 @@ def test_an_update_changes_options_and_a_bad_one_nothing(client: Any) -> None:
     with pytest.raises(MlflowException, match="models:/handbook/2 is not served: .*not attested by the ledger"):
         client.update_deployment("handbook", TWO)
     assert client.get_deployment("handbook")["model_uri"] == ONE and find_processes("handbook") == before
-    with Load(client.get_deployment("handbook")["url"] + "/ready") as asking:
+    ready = client.get_deployment("handbook")["url"] + "/ready"
+    with Load(ready) as asking, Load(ready, keep=True) as kept:
         client.update_deployment("handbook", TWO, config={"allow_unattested": "true", "max_in_flight": "3"})
-    assert asking.answered and not asking.failed
+        wait(lambda: len(find_processes("handbook")) == len(before))
+    assert asking.answered and kept.closed and not (asking.failed or kept.failed)
     shown = client.get_deployment("handbook")
     assert shown["release_uri"] == TWO and shown["options"]["max_in_flight"] == 3
     assert find_processes("handbook")["worker-1"] != before["worker-1"]

@@ -7,10 +7,11 @@ import re
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from fakes import bot, release
-from gateways import CHAT, IDENTITY, SlowEngine, body, client, gateway, served, told, wait_for
+from gateways import CHAT, IDENTITY, Load, SlowEngine, body, client, gateway, served, told, wait_for
 
 from llmops.errors import ConfigError
 from llmops.serving.gateway.app import create_app
@@ -33,8 +34,10 @@ from llmops.serving.gateway.rates import Rates
 from llmops.serving.gateway.refusal import Refusal
 from llmops.serving.gateway.server import Server
 from llmops.serving.gateway.settings import Settings
+from llmops.serving.gateway.worker import Worker
 from llmops.serving.keys.file import create_key
 from llmops.serving.keys.key import Key
+from llmops.serving.options import Options
 from llmops.serving.roster import AnswererServing, Serving, Single
 
 KEY = Key("a1", "alice", "", "", requests_per_minute=60, tokens_per_minute=600)
@@ -148,6 +151,34 @@ def test_a_gateway_told_to_end_finishes_what_is_under_way_and_takes_nothing_new(
         server.handle_exit(signal.SIGTERM, None)
         engine.let.release(5)
         assert "[DONE]" in first.result(20).text
+
+
+def test_callers_on_open_connections_go_to_the_next_worker_when_one_is_replaced(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    begin = fork.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        first = fork.Process(target=work, args=(listener, tmp_path))
+        second = fork.Process(target=work, args=(listener, tmp_path, begin.wait))
+        first.start(), second.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/ready"
+        try:
+            with ExitStack() as loads:
+                asking = [loads.enter_context(Load(url, pause_s=0, keep=True)) for _ in range(4)]
+                wait_for(lambda: all(one.answered > 10 for one in asking))
+                begin.set()
+                first.terminate()
+                first.join(20)
+                so_far = [one.answered for one in asking]
+                wait_for(lambda: all(one.answered > before for one, before in zip(asking, so_far, strict=True)))
+            assert first.exitcode == 0 and [one.failed for one in asking] == [[]] * 4
+            assert all(one.closed for one in asking)
+        finally:
+            first.kill(), second.kill()
+
+
+def work(listener: socket.socket, folder: Path, begin: Callable[[], object] = lambda: None) -> None:
+    begin()
+    Worker(gateway(folder), Options(), threading.Event()).serve_on(listener)
 
 
 def serve_slowly(listener: socket.socket, folder: Path) -> None:

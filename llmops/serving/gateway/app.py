@@ -51,7 +51,7 @@ def create_app(
     app = FastAPI(title=f"{roster.name}, by mlflow-llmops", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.gateway = gateway
     app.add_middleware(
-        Edge, keys=gateway.keys, settings=gateway.settings, refuse=gateway.refuse, closing=lambda: gateway.draining
+        Edge, keys=gateway.keys, settings=gateway.settings, refuse=gateway.refuse, closing=lambda: gateway.parting
     )
     _handle_errors(app, gateway)
     _add_answers(app, gateway)

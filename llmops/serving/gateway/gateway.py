@@ -39,7 +39,7 @@ class Gateway:
         self, roster: Roster, folder: Path, settings: Settings, wake: Callable[[], None], heard: Callable[[Outcome], None]
     ) -> None:
         self.roster, self.settings, self.wake = roster, settings, wake
-        self.draining = False
+        self.parting = self.draining = False
         self.metrics, self.keys = Metrics(), Keys(folder / FILE)
         self.traces = Traces(
             settings.trace_rate, settings.trace_queue, self.metrics.traces_dropped.inc, self.metrics.traces_failed.inc,
@@ -57,9 +57,13 @@ class Gateway:
         """Requests under way in this worker."""
         return self._admission.in_flight + self._admission.waiting
 
+    def part(self) -> None:
+        """Answer as before, and close each connection with its next answer, so that callers go elsewhere."""
+        self.parting = True
+
     def drain(self) -> None:
         """Take nothing new; what is under way ends as usual."""
-        self.draining = True
+        self.parting = self.draining = True
 
     def unready(self) -> str | None:
         return "this worker is ending." if self.draining else self.roster.ready()

@@ -33,12 +33,15 @@ from llmops.serving.rollout.planned import PlannedRoster
 from llmops.serving.watch import watch
 
 _LAST_S = 0.5  # for the requests of callers who were let in just before the end
+_MOVE_S = 2.0  # that callers on open connections have for a next answer, which closes theirs
+_LOOK_S = 0.05
 _log = logging.getLogger(__name__)
 
 
 class Worker(Server):
     """Asked to end, it first leaves new callers to the other workers; those whom it let in are answered.
 
+    Their next answer closes their connection. Those that are left are closed after a while.
     Asked again, as by systemd beside the supervisor, it does the same.
     """
 
@@ -54,16 +57,22 @@ class Worker(Server):
             super().handle_exit(sig, frame)
             return
         self._is_leaving.set()
+        self._gateway.part()
         loop = asyncio.get_running_loop()
         loop.call_soon_threadsafe(self._close_door)
-        loop.call_soon_threadsafe(loop.call_later, _LAST_S, self._leave)
+        loop.call_soon_threadsafe(loop.call_later, _LAST_S, self._leave, loop.time() + _MOVE_S)
 
     def _close_door(self) -> None:
         for server in self.servers:
             server.close()
 
-    def _leave(self) -> None:
-        self.should_exit = True
+    def _leave(self, latest: float) -> None:
+        """End once no connection is left, and at the `latest` then."""
+        loop = asyncio.get_running_loop()
+        if self.server_state.connections and loop.time() < latest:
+            loop.call_later(_LOOK_S, self._leave, latest)
+        else:
+            self.should_exit = True
 
 
 def main(name: str, fd: int) -> None:
