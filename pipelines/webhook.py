@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import mlflow
 
 from llmops import step
+from llmops.addresses import without_password
 from llmops.errors import ConfigError
 from llmops.registry import webhook
 from llmops.registry.store_errors import start_registry_step
@@ -39,7 +40,7 @@ def main(config: WebhookConfig) -> Registration:
         made = webhook.register(config.name, url, secret)
         mlflow.set_tag("llmops.webhook", made.webhook_id)
         done = "registered" if made.is_new else "updated"
-        print(f"{done} webhook {made.name!r}: {mlflow.get_registry_uri()} tells {made.url}")
+        print(f"{done} webhook {made.name!r}: {without_password(mlflow.get_registry_uri())} tells {made.url}")
         print(f"  {webhook.KEY_ADVICE}")
         if config.test == "yes":
             print(f"  test delivery: {made.url} answered {webhook.try_delivery(made)}")

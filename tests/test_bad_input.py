@@ -14,10 +14,12 @@ import mlflow
 import pytest
 from applications import decide
 from conftest import ROOT
+from test_ledger_faults import answering
 
 from llmops import step
 from llmops.chains.parts import Generator
 from llmops.chains.release import Release
+from llmops.errors import DeploymentError
 from llmops.models.weights import resolve_weights
 from llmops.tracking.prompts import register_template
 from llmops.tracking.releases import log_release
@@ -152,6 +154,28 @@ def test_deploying_what_was_never_promoted(
     said = fails(capsys, deploy.main, deploy.DeployConfig)
     assert "'models:/handbook@champion' is not in the registry" in said
     assert list((tmp_path / "state").glob("*.json")) == []
+
+
+ANSWERS = {
+    "is not in the registry": (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}'),
+    "fails or can't be reached": (500, '{"error_code": "INTERNAL_ERROR", "message": "no disk"}'),
+    "may not ask what is to be served": (403, "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("words", ANSWERS)
+def test_deploying_from_a_registry_that_refuses_is_one_line_without_its_password(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("LLMOPS_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with answering(*ANSWERS[words]) as uri:
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri.replace("//", "//carol:secret@"))
+        with pytest.raises(DeploymentError, match=words) as caught:
+            deploy.main(deploy.DeployConfig())
+    (run,) = mlflow.search_runs(output_format="list")
+    assert run.data.tags["llmops.error"] == str(caught.value) and "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_port_in_use(

@@ -468,7 +468,7 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(impatient: None) -> No
 def test_a_store_that_is_not_there_is_said_in_one_line_without_its_password(impatient: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    assert f"http://127.0.0.1:{port} fails or can't be reached" in refused(f"http://carol:secret@127.0.0.1:{port}")
+    assert f"http://***@127.0.0.1:{port} fails or can't be reached" in refused(f"http://carol:secret@127.0.0.1:{port}")
     assert "secret" not in refused(f"http://carol:secret@127.0.0.1:{port}")
 
 

@@ -11,6 +11,7 @@ import pytest
 from mlflow.entities import Trace
 from mlflow.genai.optimize.optimizers import BasePromptOptimizer
 from mlflow.genai.optimize.types import EvaluationResultRecord, PromptOptimizerOutput
+from test_ledger_faults import answering
 from test_release import make
 
 from llmops.chains.prompt import ABSTENTION
@@ -90,11 +91,35 @@ def test_a_version_that_is_no_prompt_of_ours_is_refused_in_one_line(store: str, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["prompts:/handbook-prompt/7", "prompts:/handbook-prompt@best", "prompts:/handbook-prompt"])
+ABSENT = (
+    "prompts:/handbook-prompt/7",
+    "prompts:/handbook-prompt@best",
+    "prompts:/handbook-prompt",
+    "prompts:/a/b",
+    "prompts:/x@",
+)
+
+
+@pytest.mark.parametrize("uri", ABSENT)
 def test_a_version_that_is_not_there_is_refused_in_one_line(store: str, uri: str) -> None:
     register("{{context}} {{question}}")
     with pytest.raises(ArtifactError, match=f"'{uri}' is no prompt of the registry .* Expected prompts:/<name>/<version>"):
         find_prompt(uri)
+
+
+def test_a_registry_that_fails_is_not_said_to_lack_the_prompt(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    with pytest.raises(mlflow.MlflowException, match="Connection refused"):
+        find_prompt("prompts:/handbook-prompt/1")
+
+
+def test_the_registry_is_told_without_its_password(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such prompt"}') as uri:
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri.replace("//", "//carol:secret@"))
+        with pytest.raises(ArtifactError, match=r"is no prompt of the registry http://\*\*\*@127") as caught:
+            find_prompt("prompts:/handbook-prompt/1")
+    assert "secret" not in str(caught.value)
 
 
 # The score

@@ -1,7 +1,6 @@
 """What goes wrong at the store, as one line for the user."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
 from sqlalchemy.exc import DBAPIError
 
+from llmops.addresses import without_password
 from llmops.errors import LedgerError
 from llmops.registry.identity import who
 from llmops.tracking.run import start_step
@@ -21,7 +21,6 @@ NEEDS = "EDIT permission on the experiment that the run is in, and READ permissi
 DENIED, UNKNOWN = ("PERMISSION_DENIED",), ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 DOWN = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
 SHOWN = 200  # characters of the store's own words
-PASSWORD = re.compile(r"//[^/@\s]*@")  # in a URI
 
 
 @contextmanager
@@ -70,9 +69,9 @@ def _line(error: MlflowException, what: str, needs: str) -> str:
 
 
 def _down(what: str, says: str) -> str:
-    short = PASSWORD.sub("//", " ".join((says.partition("Caused by ")[2] or says).split()))[:SHOWN]
+    short = without_password(" ".join((says.partition("Caused by ")[2] or says).split()))[:SHOWN]
     return f"can't {what}: {_place()} fails or can't be reached ({short}). Run it again then: what was begun is finished."
 
 
 def _place() -> str:
-    return PASSWORD.sub("//", mlflow.get_registry_uri())
+    return without_password(mlflow.get_registry_uri())

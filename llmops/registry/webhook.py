@@ -13,6 +13,7 @@ import mlflow
 from mlflow.entities.webhook import Webhook, WebhookAction, WebhookEntity, WebhookEvent
 from mlflow.exceptions import MlflowException
 
+from llmops.addresses import without_password
 from llmops.errors import ConfigError, DeploymentError
 from llmops.registry.store_errors import store_errors
 
@@ -107,7 +108,7 @@ def try_delivery(registration: Registration) -> int:
 
 
 def _check_server() -> None:
-    uri = mlflow.get_registry_uri()
+    uri = without_password(mlflow.get_registry_uri())
     if urlsplit(uri).scheme not in ("http", "https"):
         raise ConfigError(
             f"{uri} has no webhooks: only an MLflow server sends them. Start `mlflow server` on this store, and set "
@@ -139,7 +140,7 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _explained(error: MlflowException) -> ConfigError | DeploymentError | None:
-    server, message = mlflow.get_registry_uri(), _one_line(error.message)
+    server, message = without_password(mlflow.get_registry_uri()), _one_line(error.message)
     if "URL scheme" in message or "non-public" in message:
         setting = f"{SCHEMES}=http,https" if "URL scheme" in message else f"{PRIVATE}=true"
         return ConfigError(f"{server} refuses the address: {message} To allow it, set {setting} on the server, and restart.")

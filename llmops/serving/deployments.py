@@ -9,12 +9,12 @@ from llmops.serving import lifecycle, state
 from llmops.serving.keys.file import FILE as KEYS
 from llmops.serving.options import read_options
 from llmops.serving.readiness import wait_until_answering
+from llmops.serving.rollout.target import resolve
 from llmops.serving.state import Deployment
 from llmops.serving.status import has_answered, runs
 from llmops.serving.supervisor import starting
 from llmops.serving.supervisor.record import read_record
 from llmops.serving.wanted import check_wanted, difference, place
-from llmops.tracking.versions import get_version
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def update(name: str, model_uri: str | None, config: Mapping[str, Any]) -> Done:
             raise DeploymentError(
                 f"{other} is what vLLM is started with, and it runs. Delete {name!r}, and create it anew with that."
             )
-        target = get_version(wanted.model_uri)
+        target = resolve(wanted.model_uri)
         if not difference(existing, wanted) and existing.release_uri == target.uri:
             return Done(existing, f"{name} is up to date: nothing was changed")
         try:
@@ -139,7 +139,7 @@ def _start(wanted: Deployment, existing: Deployment | None) -> Done:
         lifecycle.end(wanted.name, existing, keep_engine=True)
     lifecycle.write(wanted, existing)
     try:
-        lifecycle.bring_up(wanted, get_version(wanted.model_uri))
+        lifecycle.bring_up(wanted, resolve(wanted.model_uri))
     except BaseException:  # also when the user interrupts
         lifecycle.end(wanted.name, wanted)
         lifecycle.restore(wanted.name, existing)
@@ -151,7 +151,7 @@ def _go_on(wanted: Deployment) -> Done:
     """See to its end what was begun; where it doesn't come up nothing is left running, but what is in the foreground."""
     in_foreground = read_record(wanted.name).get("foreground")
     try:
-        lifecycle.change(wanted, get_version(wanted.model_uri))
+        lifecycle.change(wanted, resolve(wanted.model_uri))
     except BaseException:  # also when the user interrupts
         if not in_foreground and not has_answered(wanted):
             lifecycle.end(wanted.name, wanted)

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from llmops.addresses import without_password
 from llmops.errors import ConfigError
 from llmops.registry.lines import find_line, read_marked
 from llmops.step import setting
@@ -62,11 +63,12 @@ class Options:
         self._check_together()
 
     def _check_together(self) -> None:
+        shown = without_password(self.engine_url)
         if (self.engine == "url") != bool(self.engine_url):
-            needs = "needs engine_url" if self.engine == "url" else f"has no use for engine_url={self.engine_url}"
+            needs = "needs engine_url" if self.engine == "url" else f"has no use for engine_url={shown}"
             raise _Wrong("engine", f"is {self.engine}, which {needs}. Give both engine=url and engine_url, or neither.")
         if self.engine_url and not self.engine_url.startswith(("http://", "https://")):
-            raise _Wrong("engine_url", f"is {self.engine_url!r}, expected an address such as http://127.0.0.1:8000/v1.")
+            raise _Wrong("engine_url", f"is {shown!r}, expected an address such as http://127.0.0.1:8000/v1.")
         if self.engine != "vllm" and (given := next(iter(self.vllm_settings), "")):
             raise _Wrong(given, f"is for engine=vllm, and engine is {self.engine}. Give 0, or engine=vllm.")
         if bool(self.certificate) != bool(self.private_key):

@@ -9,11 +9,12 @@ from llmops.errors import DeploymentError
 from llmops.serving import state
 from llmops.serving.asking import client_of
 from llmops.serving.rollout.events import read_events
+from llmops.serving.rollout.target import resolve
 from llmops.serving.state import Deployment
 from llmops.serving.status import runs, workers
 from llmops.serving.supervisor.record import read_record
 from llmops.serving.supervisor.starting import log_of
-from llmops.tracking.versions import Registered, get_version
+from llmops.tracking.versions import Registered
 
 _BAD = ("refused", "failed")  # events that say why a release isn't served
 _AGAIN_S = 3.0  # between two looks at the alias while waiting for a release
@@ -29,7 +30,7 @@ def wait_until_served(wanted: Deployment, target: Registered, since: str, check:
     deadline, again = time.monotonic() + wanted.options.timeout_s, time.monotonic() + _AGAIN_S
     while not _is_served(wanted, target):
         if time.monotonic() > again:  # the alias may have moved on
-            target, again = get_version(wanted.model_uri), time.monotonic() + _AGAIN_S
+            target, again = resolve(wanted.model_uri), time.monotonic() + _AGAIN_S
         check()
         if reason := _failure(wanted, target, since):
             raise DeploymentError(f"{target.uri} is not served: {reason}")

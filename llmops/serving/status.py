@@ -1,24 +1,22 @@
 """How things stand with a deployment: what was asked for, what runs, what happened last, and what is wrong."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psutil
 
+from llmops.addresses import without_password
 from llmops.errors import DeploymentError, LLMOpsError
-from llmops.registry.store_errors import store_errors
 from llmops.serving import state
 from llmops.serving.options import Options
 from llmops.serving.process import Running
 from llmops.serving.rollout.events import read_events
+from llmops.serving.rollout.target import resolve
 from llmops.serving.state import Deployment
 from llmops.serving.supervisor.child import RECONCILER_SLOT
 from llmops.serving.supervisor.record import find_processes, find_supervisor, read_record
-from llmops.tracking.versions import get_version
 
 _MOST_EVENTS = 1000  # that are looked through
-_PASSWORD = re.compile("//[^/@]*@")  # in a URL
 
 
 def describe_all() -> list[dict[str, Any]]:
@@ -60,10 +58,6 @@ def _shown(options: Options) -> dict[str, Any]:
     return options.to_dict() | {"engine_url": without_password(options.engine_url)}
 
 
-def without_password(url: str) -> str:
-    return _PASSWORD.sub("//***@", url)
-
-
 def runs(deployment: Deployment) -> bool:
     if deployment.old is not None:
         return runs_old(*deployment.old)
@@ -102,8 +96,7 @@ def workers(deployment: Deployment, record: Mapping[str, Any]) -> list[dict[str,
 def _meaning(deployment: Deployment) -> tuple[str, list[str]]:
     """What the model URI means now by the registry, and why that isn't known."""
     try:
-        with store_errors("ask what is to be served"):
-            return get_version(deployment.asked or deployment.model_uri).uri, []
+        return resolve(deployment.asked or deployment.model_uri).uri, []
     except LLMOpsError as error:
         return "", [str(error)]
     except Exception as error:  # whatever MLflow raises for a server that is away

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import psutil
 
+from llmops.addresses import without_password
 from llmops.errors import DeploymentError
 from llmops.registry.webhook import read_secret
 from llmops.serving import process, state
@@ -15,19 +16,19 @@ from llmops.serving.engine.environment import find_environment
 from llmops.serving.keys.check import Keys, check_bind
 from llmops.serving.keys.file import FILE as KEYS
 from llmops.serving.options import Options
+from llmops.serving.rollout.target import resolve
 from llmops.serving.state import Deployment
-from llmops.serving.status import runs, without_password
+from llmops.serving.status import runs
 from llmops.serving.supervisor.record import find_supervisor
 from llmops.tracking.environment import store_environment
 from llmops.tracking.releases import read_release
-from llmops.tracking.versions import get_version
 
 _SECRET = re.compile("PASSWORD|TOKEN|SECRET|_KEY|RUN_ID|PASSPHRASE")
 
 
 def check_wanted(name: str, model_uri: str, options: Options, existing: Deployment | None) -> Deployment:
     """The deployment as asked for, checked as far as it can be before anything starts."""
-    version = get_version(model_uri)
+    version = resolve(model_uri)
     read_release(version.uri)  # refuses what is none: an index loads too, and couldn't answer
     port = options.port or (existing.port if existing else 0)
     if existing is None or not runs(existing) or (options.host, port) != (existing.options.host, existing.port):

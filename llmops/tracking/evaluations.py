@@ -7,6 +7,7 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from llmops.addresses import without_password
 from llmops.errors import ArtifactError
 from llmops.evaluation import scorecard as scorecards
 from llmops.evaluation.rows import Row
@@ -51,7 +52,9 @@ def find_evaluation(app: str) -> Run:
         order_by=["attributes.start_time DESC"], max_results=1,
     )  # fmt: skip
     if not found:
-        raise ArtifactError(f"no finished evaluation of {app!r} in {mlflow.get_tracking_uri()}. Run -e evaluate first.")
+        raise ArtifactError(
+            f"no finished evaluation of {app!r} in {without_password(mlflow.get_tracking_uri())}. Run -e evaluate first."
+        )
     return found[0]
 
 
@@ -69,7 +72,9 @@ def get_evaluation(app: str, run_id: str) -> Run:
     try:
         run = mlflow.get_run(run_id)
     except MlflowException as error:
-        raise ArtifactError(f"no run {run_id!r} in {mlflow.get_tracking_uri()}. Give the id of an evaluate run.") from error
+        raise ArtifactError(
+            f"no run {run_id!r} in {without_password(mlflow.get_tracking_uri())}. Give the id of an evaluate run."
+        ) from error
     found = (run.data.tags.get(STEP_TAG), run.data.tags.get(APP_TAG), run.info.status)
     if found != ("evaluate", app, "FINISHED"):
         raise ArtifactError(f"run {run_id} is {found}, expected a finished evaluation: ('evaluate', {app!r}, 'FINISHED').")

@@ -15,6 +15,7 @@ from mlflow.entities import Assessment, Experiment, Trace
 from mlflow.exceptions import MlflowException
 from mlflow.types.responses import ResponsesAgentRequest
 
+from llmops.addresses import without_password
 from llmops.chains.prompt import is_abstention
 from llmops.datasets.questions import Imported, join_questions, same_text
 from llmops.errors import ArtifactError, DataError
@@ -75,7 +76,8 @@ def _experiment(name: str) -> Experiment:
         found = found or mlflow.get_experiment(name)
     except MlflowException as error:
         raise ArtifactError(
-            f"no experiment {name!r} in {mlflow.get_tracking_uri()}. Give the name or id of the one that holds the traces."
+            f"no experiment {name!r} in {without_password(mlflow.get_tracking_uri())}. "
+            "Give the name or id of the one that holds the traces."
         ) from error
     return found
 

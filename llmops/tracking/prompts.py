@@ -1,5 +1,6 @@
 """Prompts in MLflow's registry. Their placeholders are {{context}} and {{question}}, and a literal brace is written once."""
 
+import re
 import string
 
 import mlflow
@@ -8,10 +9,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.prompt.constants import PROMPT_TEMPLATE_VARIABLE_PATTERN
 
 from llmops import step
+from llmops.addresses import without_password
 from llmops.chains.prompt import Prompt, parse_prompt, read_prompt
 from llmops.errors import ArtifactError, ConfigError
+from llmops.tracking.versions import ABSENT
 
 _SCHEME = "prompts:/"
+_VERSION = re.compile("prompts:/[^/@]+(/[0-9]+|@[^/@]+)")
+_EXPECTED = "Expected prompts:/<name>/<version> or prompts:/<name>@<alias>."
 
 
 def find_prompt(source: str) -> Prompt:
@@ -46,13 +51,15 @@ def load_version(uri: str) -> PromptVersion:
     Raises:
         ArtifactError: there is none.
     """
+    registry = without_password(mlflow.get_registry_uri())
+    if not _VERSION.fullmatch(uri):
+        raise ArtifactError(f"{uri!r} is no prompt of the registry {registry}: it names no version. {_EXPECTED}")
     try:
         found: PromptVersion = mlflow.genai.load_prompt(uri, cache_ttl_seconds=0)
     except MlflowException as error:
-        raise ArtifactError(
-            f"{uri!r} is no prompt of the registry {mlflow.get_registry_uri()} ({error.message}). "
-            "Expected prompts:/<name>/<version> or prompts:/<name>@<alias>."
-        ) from error
+        if error.error_code not in ABSENT:
+            raise
+        raise ArtifactError(f"{uri!r} is no prompt of the registry {registry} ({error.message}). {_EXPECTED}") from error
     return found
 
 

@@ -11,6 +11,7 @@ from mlflow.genai import datasets
 from mlflow.genai.datasets import EvaluationDataset
 
 from llmops import step
+from llmops.addresses import without_password
 from llmops.datasets.questions import SLICE, question_digest, read_questions, refuse_repeats
 from llmops.errors import ArtifactError
 from llmops.tracking.versions import DIGEST_TAG
@@ -62,9 +63,8 @@ def get_question_set(name: str) -> QuestionSet:
     name = name.removeprefix(SCHEME)
     dataset = _find(name)
     if dataset is None:
-        raise ArtifactError(
-            f"no question set {name!r} in {mlflow.get_tracking_uri()}. Run the step `questions` to make one."
-        )
+        store = without_password(mlflow.get_tracking_uri())
+        raise ArtifactError(f"no question set {name!r} in {store}. Run the step `questions` to make one.")
     expected = (dataset.tags or {}).get(DIGEST_TAG)
     if expected is None:
         raise ArtifactError(f"dataset {name!r} carries no {DIGEST_TAG} tag: it was not made by this platform.")
@@ -102,7 +102,8 @@ def _find(name: str) -> EvaluationDataset | None:
     try:
         found = datasets.search_datasets(filter_string=filter_string, order_by=["created_time ASC"], max_results=1)
     except MlflowException as error:
-        raise ArtifactError(f"{name!r} can't be looked up in {mlflow.get_tracking_uri()} ({error.message}).") from error
+        store = without_password(mlflow.get_tracking_uri())
+        raise ArtifactError(f"{name!r} can't be looked up in {store} ({without_password(error.message)}).") from error
     return found[0] if found else None
 
 

@@ -17,6 +17,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from llmops import step
+from llmops.addresses import without_password
 from llmops.errors import LLMOpsError
 from llmops.files import write_whole
 from llmops.types import Progress
@@ -65,7 +66,7 @@ def start_step(name: str, config: Any, workplace: Path | None = None) -> Iterato
             step.check_app(config.app)
             yield run
         except LLMOpsError as error:
-            mlflow.set_tag(ERROR_TAG, str(error)[:5000])
+            mlflow.set_tag(ERROR_TAG, without_password(str(error))[:5000])
             raise
 
 

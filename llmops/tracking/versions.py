@@ -9,10 +9,12 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from llmops.addresses import without_password
 from llmops.errors import ArtifactError
 from llmops.tracking import copies
 
 DIGEST_TAG, CURRENT = "llmops.digest", "current"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the latter of an alias that is not set, and of no name
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,14 @@ def get_version(uri: str) -> Registered:
         elif number == "latest":
             newest = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
             if not newest:
-                raise ArtifactError(f"{name!r} has no version in {mlflow.get_registry_uri()}. Run the step that makes it.")
+                raise ArtifactError(f"{name!r} has no version in {_registry()}. Run the step that makes it.")
             version = newest[0]
         else:
             version = client.get_model_version(name, number)
     except MlflowException as error:
-        raise ArtifactError(f"{uri!r} is not in the registry {mlflow.get_registry_uri()} ({error.message}).") from error
+        if error.error_code not in ABSENT:
+            raise
+        raise ArtifactError(f"{uri!r} is not in the registry {_registry()} ({error.message}).") from error
     if DIGEST_TAG not in version.tags:
         raise ArtifactError(f"{uri!r} carries no {DIGEST_TAG} tag: it was not made by this platform.")
     found = _registered(version)
@@ -132,7 +136,7 @@ def download(uri: str) -> Path:
     try:
         return copies.fetch(uri, lambda folder: str(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))
     except (MlflowException, OSError) as error:
-        raise ArtifactError(f"the files of {uri} can't be fetched: {error}") from error
+        raise ArtifactError(f"the files of {uri} can't be fetched: {without_password(str(error))}") from error
 
 
 def at_hand(uri: str) -> str:
@@ -164,4 +168,9 @@ def _model_id(version: ModelVersion) -> str:
     try:
         return str(mlflow.models.get_model_info(uri).model_id)
     except (MlflowException, OSError) as error:
-        raise ArtifactError(f"the files of {uri}, a copy of {version.source}, can't be fetched: {error}") from error
+        told = without_password(str(error))
+        raise ArtifactError(f"the files of {uri}, a copy of {version.source}, can't be fetched: {told}") from error
+
+
+def _registry() -> str:
+    return without_password(mlflow.get_registry_uri())

@@ -14,6 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from llmops.addresses import without_password
 from llmops.errors import ArtifactError, LedgerError
 from llmops.registry.decision.approvals import APPROVED_TAG
 from llmops.registry.inventory import KIND_TAG, find_aliases, search_versions, uri_of
@@ -65,7 +66,9 @@ def _named_by_release(uri: str) -> list[str]:
     try:
         return list(_texts(read_release(uri).to_dict()))
     except (ArtifactError, MlflowException, OSError) as error:
-        raise ArtifactError(f"{uri} can't be read ({error}), so what it needs isn't known. Nothing is removed.") from error
+        raise ArtifactError(
+            f"{uri} can't be read ({without_password(str(error))}), so what it needs isn't known. Nothing is removed."
+        ) from error
 
 
 def _texts(data: Any) -> Iterator[str]:

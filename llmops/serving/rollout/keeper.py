@@ -15,8 +15,8 @@ from llmops.serving.rollout.backend import Backend
 from llmops.serving.rollout.events import add_event
 from llmops.serving.rollout.plan import Plan, read_plan, write_plan
 from llmops.serving.rollout.report import read_reports
+from llmops.serving.rollout.target import resolve
 from llmops.tracking import copies
-from llmops.tracking.versions import get_version
 
 LOAD_S = 900.0  # that workers have for a release
 _TICK_S = 0.05
@@ -54,7 +54,7 @@ class Keeper:
         try:
             if uri not in self.plan.loaded:
                 with copies.fetching():
-                    how = backend.prepare(check_parts(get_version(uri)))
+                    how = backend.prepare(check_parts(resolve(uri)))
                     self.write(replace(self.plan.holding(uri, how), engine=engine))
             checked = time.time()
             self.wait_until_held(uri)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llmops.addresses import without_password
 from llmops.errors import DeploymentError
 from llmops.serving.gateway.call import Outcome
 from llmops.serving.process import started
@@ -190,7 +191,7 @@ class PlannedRoster:
             del self._loads[uri]
             error = load.exception()
             if error is not None:
-                line = str(error).strip() or type(error).__name__
+                line = without_password(str(error)).strip() or type(error).__name__
                 _log.warning("%s could not be loaded: %s", uri, line, exc_info=error)
                 self._errors[uri] = line.splitlines()[0][:500], time.monotonic() + _RETRY_S
             elif plan.loaded.get(uri) == how:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from llmops.addresses import without_password
 from llmops.errors import DeploymentError, EngineError, LedgerError, LLMOpsError
 from llmops.registry.parts import check_parts
 from llmops.serving import state
@@ -25,12 +26,20 @@ from llmops.serving.rollout.attempts import Attempts
 from llmops.serving.rollout.backend import Backend, backend_of
 from llmops.serving.rollout.keeper import Ended, Keeper, prune_copies
 from llmops.serving.rollout.report import read_reports
-from llmops.serving.rollout.target import CHALLENGER, Refused, check_attested, find_target, read_aliases, seat_of, split_uri
+from llmops.serving.rollout.target import (
+    CHALLENGER,
+    Refused,
+    check_attested,
+    find_target,
+    read_aliases,
+    resolve,
+    seat_of,
+    split_uri,
+)
 from llmops.serving.rollout.trials import judge, try_out
 from llmops.serving.rollout.waking import wake, woken
 from llmops.serving.state import Deployment
 from llmops.serving.supervisor.starting import revive
-from llmops.tracking.versions import get_version
 
 TICK_S, UPKEEP_S, TEND_S = 0.1, 1.0, 5.0
 SWITCH_S = 10.0  # that workers have for the switch, before it is told as it is
@@ -167,7 +176,7 @@ class Reconciler:
         if not before.loaded or before.engine == options.engine:
             return
         self._is_settled = False  # what this makes ready is let go of, if it comes to nothing
-        hows = {uri: self._backend.prepare(check_parts(get_version(uri))) for uri in before.loaded}
+        hows = {uri: self._backend.prepare(check_parts(resolve(uri))) for uri in before.loaded}
         keeper.write(replace(before, loaded=hows, engine=options.engine))
         try:
             keeper.wait_until_held(*hows)
@@ -219,7 +228,7 @@ class Reconciler:
 
     def _failed(self, what: str, error: Exception, pause_s: float, kind: str) -> None:
         """Tell a failure, unless it is what was told before."""
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+        line = (without_password(str(error)).strip() or type(error).__name__).splitlines()[0][:500]
         if self._attempts.note(what, line, pause_s):
             _log.warning("%s", what, exc_info=None if isinstance(error, LLMOpsError) else error)
             current = self._keeper.plan.current

@@ -8,7 +8,7 @@ from llmops.registry.ledger.standing import standing
 from llmops.registry.ledger.succession import attested, attested_digest
 from llmops.registry.seat import CHAMPION, Seat
 from llmops.registry.store_errors import store_errors
-from llmops.tracking.versions import get_version
+from llmops.tracking.versions import Registered, get_version
 
 CHALLENGER = "challenger"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
@@ -31,6 +31,17 @@ def split_uri(model_uri: str) -> tuple[str, str, str]:
     if rest == model_uri or not model or not (alias or not at):
         raise ArtifactError(f"{model_uri!r}: expected models:/<name>@<alias> or models:/<name>/<version>.")
     return (model, alias, "") if at else (model, "", version)
+
+
+def resolve(model_uri: str) -> Registered:
+    """The version that a URI means now.
+
+    Raises:
+        ArtifactError: there is no such version.
+        LedgerError: the store refuses, or can't be reached.
+    """
+    with store_errors("ask what is to be served"):
+        return get_version(model_uri)
 
 
 def read_aliases(model: str) -> dict[str, str]:
@@ -83,7 +94,7 @@ def check_attested(seat: Seat, uri: str, follows: bool) -> None:
         raise Refused(
             f"{uri} is not attested by the ledger of {seat.name}: {says}. Promote it, or deploy with allow_unattested=true."
         )
-    said, found = attested_digest(stand.entries, version), get_version(uri).digest
+    said, found = attested_digest(stand.entries, version), resolve(uri).digest
     if said not in (None, found):
         raise Refused(
             f"{uri} has digest {found[:12]}, by the ledger of {seat.name} it was {str(said)[:12]}. It was changed since: "
