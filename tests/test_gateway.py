@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import schemathesis
 from fakes import EchoEngine, Parrot, bot, release, retriever
@@ -26,6 +27,7 @@ from schemathesis.generation import GenerationMode
 from llmops.errors import EngineError, WindowError
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.settings import Settings
+from llmops.serving.gateway.tracing.recorder import DEPLOYMENT_TAG
 from llmops.serving.roster import AgentServing, AnswererServing, Single
 from llmops.types import Completion, GenerationRequest, Progress
 
@@ -285,20 +287,30 @@ def test_a_signed_webhook_wakes_the_gateway_and_a_forged_late_or_repeated_one_do
 # Whatever is sent
 
 
-def test_no_request_that_the_api_describes_or_rules_out_is_a_server_error(tmp_path: Path) -> None:
+def test_no_request_that_the_api_describes_or_rules_out_is_a_server_error(store: str, tmp_path: Path) -> None:
     asked: set[str] = set()
+    answer = traced_answer()
     schema = schemathesis.openapi.from_asgi("/openapi.json", gateway(tmp_path, max_body=10_000))
     for operation in (result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)):
-        if operation.path == "/v1/feedback":  # its store is another test's
-            continue
         for mode in GenerationMode:
 
             @EXAMPLES
             @given(case=operation.as_strategy(mode))
             def no_server_error(case: schemathesis.Case[Any]) -> None:
                 asked.add(case.path)
+                if case.path == "/v1/feedback" and mode is GenerationMode.POSITIVE:
+                    case.body["id"] = answer
                 case.call_and_validate(checks=[not_a_server_error])
 
             with suppress(Unsatisfiable):  # nothing can be wrong with a request of no content
                 no_server_error()
-    assert {CHAT, "/v1/responses", "/invocations", "/v1/models", "/hooks/mlflow", "/metrics"} <= asked
+    assert {CHAT, "/v1/responses", "/invocations", "/v1/feedback", "/v1/models", "/hooks/mlflow", "/metrics"} <= asked
+    assert mlflow.get_trace(answer).info.assessments
+
+
+def traced_answer() -> str:
+    """The id of a trace that people can say something of."""
+    with mlflow.start_span("predict") as span:
+        mlflow.update_current_trace({DEPLOYMENT_TAG: "handbook"})
+    mlflow.flush_trace_async_logging()
+    return str(span.trace_id)

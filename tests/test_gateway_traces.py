@@ -193,6 +193,13 @@ def test_feedback_that_means_no_answer_of_this_deployment_is_refused(
     assert told(TestClient(gateway(tmp_path)).post("/v1/feedback", json=said)) == (status, code)
 
 
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "1" + "0" * 400])
+def test_feedback_that_is_no_finite_number_is_refused(tmp_path: Path, value: str) -> None:
+    said = f'{{"id": "tr-{"0" * 32}", "value": {value}}}'
+    reply = TestClient(gateway(tmp_path)).post("/v1/feedback", content=said, headers={"content-type": "application/json"})
+    assert told(reply) == (400, "invalid_request")
+
+
 def test_while_the_tracking_server_is_away_answers_are_given_and_feedback_is_asked_for_again(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ _TEXTS = ("text", "input_text", "output_text", "refusal")
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 Name = Annotated[str, Field(max_length=256)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -138,7 +139,7 @@ class FeedbackRequest(BaseModel):
     """`POST /v1/feedback`: what a person says of an answer. `id` is the answer's, or its trace's."""
 
     id: Annotated[str, Field(pattern=r"^([a-z]+[-_][0-9a-f]{32})$")]
-    value: bool | float | Annotated[str, Field(max_length=1000)] | None = None
+    value: bool | Finite | Annotated[str, Field(max_length=1000)] | None = None
     thumb: Literal["up", "down"] | None = None
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]{0,63}$")] = "right"
     comment: Annotated[str, Field(max_length=10_000)] | None = None
