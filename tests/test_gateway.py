@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
@@ -180,6 +181,24 @@ def test_what_can_not_be_answered_is_refused_in_openais_envelope(
     assert told(reply) == (status, code) and reply.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize(
+    "fields", [{"metadata": {"session": "a\ud800"}}, {"metadata": {"session_id": "\udfff"}}, {"user": "\ud800"}], ids=str
+)
+def test_a_caller_or_session_of_half_a_character_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
+    asked = {**body(), "input": [{"role": "user", "content": QUESTION}], **fields}
+    for path in (CHAT, "/v1/responses", "/invocations"):
+        reply = client(tmp_path).post(path, content=json.dumps(asked), headers={"content-type": "application/json"})
+        assert told(reply) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("session", ["chat 7", 7, "", None])
+def test_a_session_is_a_text_or_a_number_and_other_metadata_is_left_out(tmp_path: Path, session: object) -> None:
+    metadata = {"session": session, "else": {"any": ["\ud800", 1.5, None]}}
+    asked = json.dumps(body(metadata=metadata))
+    reply = client(tmp_path).post(CHAT, content=asked, headers={"content-type": "application/json"})
+    assert reply.status_code == 200
+
+
 def test_what_is_no_json_or_no_route_is_refused_in_the_same_envelope(tmp_path: Path) -> None:
     http = client(tmp_path)
     broken = http.post(CHAT, content=b'{"model": ', headers={"content-type": "application/json"})
@@ -298,14 +317,19 @@ def test_no_request_that_the_api_describes_or_rules_out_is_a_server_error(store:
             @given(case=operation.as_strategy(mode))
             def no_server_error(case: schemathesis.Case[Any]) -> None:
                 asked.add(case.path)
-                if case.path == "/v1/feedback" and mode is GenerationMode.POSITIVE:
-                    case.body["id"] = answer
+                case.body = about(answer, case.body)
                 case.call_and_validate(checks=[not_a_server_error])
 
             with suppress(Unsatisfiable):  # nothing can be wrong with a request of no content
                 no_server_error()
     assert {CHAT, "/v1/responses", "/invocations", "/v1/feedback", "/v1/models", "/hooks/mlflow", "/metrics"} <= asked
     assert mlflow.get_trace(answer).info.assessments
+
+
+def about(answer: str, body: Any) -> Any:
+    """What was generated; of this answer if it is feedback of any."""
+    is_feedback = isinstance(body, dict) and re.fullmatch(r"[a-z]+[-_][0-9a-f]{32}", str(body.get("id")))
+    return {**body, "id": answer} if is_feedback else body
 
 
 def traced_answer() -> str:

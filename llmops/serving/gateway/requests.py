@@ -4,7 +4,7 @@ Sampling settings are pinned by the release, so not read. A bound on tokens hold
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -14,7 +14,8 @@ from llmops.types import Message, Query
 
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-Name = Annotated[str, Field(max_length=256)]
+Name = Annotated[str, Field(max_length=256)]  # a text with a bound may hold no half characters
+Value = Annotated[str, Field(max_length=512)]  # as OpenAI has it
 Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -47,19 +48,26 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
+class Metadata(BaseModel):
+    """What a caller keeps beside a request; the conversation that it goes on with is read."""
+
+    session: Value | int | float | None = None
+    session_id: Value | int | float | None = None
+
+
 class _Request(BaseModel):
     stream: bool | None = None
     user: Name | None = None
     safety_identifier: Name | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
 
     def caller(self) -> str:
         return self.safety_identifier or self.user or ""
 
     def session(self) -> str:
         """The conversation that the request goes on with, as the caller names it."""
-        told = self.metadata or {}
-        return str(told.get("session") or told.get("session_id") or "")[:256]
+        told = self.metadata or Metadata()
+        return str(told.session or told.session_id or "")[:256]
 
 
 class ChatRequest(_Request):
