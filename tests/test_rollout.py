@@ -104,9 +104,23 @@ def test_without_a_plan_nothing_is_served_and_it_says_why(
         say(roster)
     releases.broken[ONE] = "its index is gone."
     carry_out(ONE, until=lambda one: bool(one.errors))
-    assert f"{ONE} is being loaded. its index is gone." in str(roster.ready())
+    assert roster.ready() == f"{ONE} can't be loaded: `mlflow deployments get` says why."
     with pytest.raises(DeploymentError, match="its index is gone"):
         roster.wait_until_ready(0.1)
+
+
+def test_who_has_no_key_is_not_told_what_a_release_was_asked_and_answered(
+    roster: PlannedRoster, carry_out: Callable[..., Report], releases: Releases, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError) as failed:
+        probe(serving(ONE), [replace(golden("Ninety."), question="What does Jo earn?")])
+    releases.broken[ONE] = str(failed.value)
+    report = carry_out(ONE, until=lambda one: bool(one.errors))
+    assert "What does Jo earn?" in report.errors[ONE] and "Ninety." in report.errors[ONE]  # for who operates it
+    http = TestClient(create_app(roster, tmp_path, Settings(trace_rate=0.0)))
+    for reply in (http.get("/ready"), http.post("/invocations", json={"input": [{"role": "user", "content": "?"}]})):
+        assert reply.status_code == 503 and ONE in reply.text
+        assert not any(word in reply.text for word in ("Jo", "Ninety", "This is"))
 
 
 def test_a_plan_is_carried_out_and_reported(roster: PlannedRoster, carry_out: Callable[..., Report]) -> None:

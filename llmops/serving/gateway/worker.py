@@ -114,7 +114,7 @@ def settings_of(options: Options) -> Settings:
 
 
 def _wait(roster: PlannedRoster, timeout_s: float) -> None:
-    """Let callers wait in the socket's queue while the release is loaded; where that takes too long they hear why."""
+    """Let callers wait in the socket's queue while the release is loaded; where that takes too long they hear so."""
     try:
         roster.wait_until_ready(timeout_s)
     except DeploymentError as error:

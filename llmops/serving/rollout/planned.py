@@ -81,12 +81,14 @@ class PlannedRoster:
             return self._models()
 
     def ready(self) -> str | None:
+        """Callers are told it, so it doesn't say why a release can't be loaded: that may quote its questions and answers."""
         with self._lock:
             if self._current:
                 return None
-            wanted = self._plan.current
-            error = self._errors.get(wanted, ("", 0.0))[0]
-        return (f"{wanted} is being loaded. {error}".strip()) if wanted else "no release has been rolled out yet."
+            wanted, has_failed = self._plan.current, self._plan.current in self._errors
+        if has_failed:
+            return f"{wanted} can't be loaded: `mlflow deployments get` says why."
+        return f"{wanted} is being loaded." if wanted else "no release has been rolled out yet."
 
     def wait_until_ready(self, timeout_s: float = 600.0) -> None:
         """Wait for a release that answers.
@@ -97,7 +99,8 @@ class PlannedRoster:
         deadline = time.monotonic() + timeout_s
         while (reason := self.ready()) is not None:
             if time.monotonic() > deadline:
-                raise DeploymentError(f"nothing could be answered after {timeout_s:.0f} s: {reason}")
+                why = self._errors.get(self._plan.current, (reason, 0.0))[0]
+                raise DeploymentError(f"nothing could be answered after {timeout_s:.0f} s: {why}")
             time.sleep(LOOK_S)
 
     def heard(self, outcome: Outcome) -> None:
