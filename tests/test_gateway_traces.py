@@ -1,6 +1,8 @@
 """What is kept of requests: traces, what people say of answers, and counts."""
 
+import itertools
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,12 +20,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from gateways import CHAT, IDENTITY, QUESTION, body, gateway, told
 from mlflow.entities import Trace
+from prometheus_client.multiprocess import MultiProcessCollector
 from test_feedback import registered
 
 from llmops.serving.gateway.app import create_app
 from llmops.serving.gateway.call import Outcome
-from llmops.serving.gateway.metrics import forget_worker
 from llmops.serving.gateway.settings import Settings
+from llmops.serving.gateway.sums import Sums, fold_ended
 from llmops.serving.gateway.tracing.process import WRITER, WriterProcess
 from llmops.serving.gateway.tracing.queue import Traces
 from llmops.serving.gateway.tracing.recorder import Step, Told
@@ -255,9 +258,7 @@ print(series.text().decode())
 """
 
 
-def test_each_worker_shows_the_sum_of_all_and_forgets_what_one_that_ended_had_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_worker_shows_the_sum_of_all_and_forgets_what_one_that_ended_had_under_way(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     texts = []
     for tokens in ("20", "3"):
@@ -267,7 +268,101 @@ def test_each_worker_shows_the_sum_of_all_and_forgets_what_one_that_ended_had_un
         texts.append(worker.communicate(timeout=60)[0])
         files = list(tmp_path.glob(f"*_{worker.pid}.db"))  # all of whose room is taken: a disk that fills up kills nobody
         assert len(files) == 3 and all(file.stat().st_blocks * 512 >= file.stat().st_size for file in files)
-        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-        forget_worker(worker.pid)
+        fold_ended(tmp_path)
     assert ["} 20.0" in texts[0], "} 23.0" in texts[1]] == [True, True]
     assert all("llmops_waiting 1.0" in text for text in texts)
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> Path:
+    """The folder of twenty workers that ended, each of which counted 7 tokens and 0.7 seconds."""
+    script = WORKER + 'series.latency.labels("handbook", "models:/handbook/5", "").observe(0.7)'
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script, "7"], env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    for file in list(tmp_path.glob("*.db")):
+        for number in range(1, 20):
+            shutil.copy(file, tmp_path / f"{file.stem.rpartition('_')[0]}_{NO_PID + number}.db")
+    return tmp_path
+
+
+NO_PID = 1 << 22  # from which on Linux has none
+
+
+def summed(folder: Path) -> dict[str, float]:
+    samples = [sample for metric in Sums(folder).collect() for sample in metric.samples]
+    sums = {(sample.name, sample.labels.get("le", "")): sample.value for sample in samples}
+    shown = {"tokens": ("llmops_tokens_total", ""), "count": ("llmops_request_seconds_count", "")}
+    shown["fast"] = ("llmops_request_seconds_bucket", "0.5")
+    return {name: sums[key] for name, key in shown.items()} | {"seconds": round(sums["llmops_request_seconds_sum", ""], 9)}
+
+
+ALL = {"tokens": 140.0, "count": 20.0, "fast": 0.0, "seconds": 14.0}
+
+
+def test_what_workers_that_ended_have_counted_is_kept_in_one_file_a_kind(ended: Path) -> None:
+    assert len(list(ended.iterdir())) == 60 and summed(ended) == ALL
+    for _ in range(2):
+        fold_ended(ended)
+        assert {file.name for file in ended.iterdir()} == {"counter_ended.db", "histogram_ended.db"}
+        assert summed(ended) == ALL
+
+
+def test_workers_that_counted_nothing_leave_no_file(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    script = "from llmops.serving.gateway.metrics import Metrics; Metrics()"
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=True)
+    assert len(list(tmp_path.iterdir())) == 3
+    fold_ended(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_supervisor_killed_at_any_step_loses_no_count_and_counts_none_twice(
+    ended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException): ...
+
+    def kill_before(name: str) -> None:
+        whole = getattr(Path, name)
+
+        def step(path: Path, *arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            steps -= 1
+            if steps < 0:
+                raise Killed
+            return whole(path, *arguments, **named)
+
+        monkeypatch.setattr(Path, name, step)
+
+    for file in ended.glob("gauge*"):
+        file.unlink()
+    kill_before("rename")
+    kill_before("unlink")
+    for kills in itertools.count():
+        steps = kills % 13
+        try:
+            fold_ended(ended)
+            break
+        except Killed:
+            assert summed(ended) == ALL
+    assert kills > 30 and summed(ended) == ALL
+    assert {file.name for file in ended.iterdir()} == {"counter_ended.db", "histogram_ended.db"}
+
+
+def test_counts_that_are_folded_while_they_are_read_are_read_again(ended: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merge = MultiProcessCollector.merge
+    for folded_first in (True, False):
+        for file in ended.glob("*_ended.db"):
+            file.rename(ended / f"{file.stem.removesuffix('_ended')}_{NO_PID}.db")
+        calls = []
+
+        def merge_meanwhile(files: list[str], folded_first: bool = folded_first, calls: list[Any] = calls) -> Any:
+            calls.append(files)
+            if len(calls) == 1 and folded_first:
+                fold_ended(ended)
+            found = merge(files)  # type: ignore[no-untyped-call]
+            if len(calls) == 1:
+                fold_ended(ended)
+            return found
+
+        monkeypatch.setattr(MultiProcessCollector, "merge", merge_meanwhile)
+        assert summed(ended) == ALL and len(calls) == 2

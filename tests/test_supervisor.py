@@ -94,6 +94,17 @@ def test_a_killed_worker_or_reconciler_is_started_again_and_no_other_request_is_
     assert {event["process"] for event in said} == {"worker-1", "reconciler"}
 
 
+def test_a_worker_that_ended_leaves_no_file_of_metrics(deployment: Deployment) -> None:
+    metrics = deployment.folder / "metrics"
+    started = {one.pid for one in workers().values()}
+    for pid in started:
+        (metrics / f"counter_{pid}.db").write_bytes(bytes(16))
+    kill(workers()["worker-1"])
+    wait(lambda: len(workers()) == 2 and {one.pid for one in workers().values()} != started)
+    left = started & {one.pid for one in workers().values()}
+    assert [file.name for file in metrics.iterdir()] == [f"counter_{pid}.db" for pid in left]
+
+
 def test_callers_wait_in_the_socket_while_no_worker_runs(deployment: Deployment) -> None:
     for one in workers().values():
         os.kill(one.pid, signal.SIGKILL)

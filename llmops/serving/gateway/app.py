@@ -118,7 +118,7 @@ def _add_signs_of_life(app: FastAPI, gateway: Gateway) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(gateway.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await asyncio.to_thread(gateway.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
     @app.post("/hooks/mlflow")
     async def hook(request: Request) -> Response:

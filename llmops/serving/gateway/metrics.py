@@ -1,17 +1,16 @@
 """What a gateway counts, as Prometheus reads it: exactly, by release and adapter, over all workers of a deployment.
 
 With PROMETHEUS_MULTIPROC_DIR in the environment before this is imported, workers count in files of that folder, and each
-shows the sum. Whoever starts a deployment empties it, and calls `forget_worker` for each worker that ended.
+shows the sum. Whoever starts a deployment empties it, and folds the files of workers that ended.
 """
 
 import os
-import sys
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client import multiprocess as shared
 
 from llmops.files import told_when_full
+from llmops.serving.gateway.sums import Sums, reserve
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 RELEASE = ("application", "release", "adapter")
@@ -58,24 +57,14 @@ class Metrics:
         if FOLDER not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()
-        shared.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        together.register(Sums(Path(os.environ[FOLDER])))
         return generate_latest(together)
 
 
 def _reserve() -> None:
-    """Take the room of this process's files now: they are written as memory, and a disk that is full then is a SIGBUS."""
-    if FOLDER not in os.environ or sys.platform == "darwin":  # which has no such call
-        return
-    folder = Path(os.environ[FOLDER])
-    with told_when_full(folder, "this worker doesn't start"):
-        for kind in _KINDS:
-            file = os.open(folder / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                os.posix_fallocate(file, 0, _ROOM)
-            finally:
-                os.close(file)
-
-
-def forget_worker(pid: int) -> None:
-    """Take what a worker that ended had under way out of the sums; what it counted stays."""
-    shared.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    """Take the room of this process's files."""
+    if FOLDER in os.environ:
+        folder = Path(os.environ[FOLDER])
+        with told_when_full(folder, "this worker doesn't start"):
+            for kind in _KINDS:
+                reserve(folder / f"{kind}_{os.getpid()}.db", _ROOM)

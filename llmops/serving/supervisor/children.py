@@ -10,7 +10,7 @@ from llmops.serving.process import Running
 from llmops.serving.rollout.events import add_event
 from llmops.serving.state import Deployment
 from llmops.serving.supervisor.child import METRICS, RECONCILER_SLOT, Child, for_workers, start_child, worker_slots
-from llmops.serving.supervisor.leaving import Leaving, forget
+from llmops.serving.supervisor.leaving import Leaving, forget_ended
 from llmops.serving.supervisor.record import running_of
 from llmops.serving.supervisor.starting import END_S, log_of
 
@@ -35,6 +35,7 @@ class Children:
         if all(child.running is None for child in self.by_slot.values()):
             shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(exist_ok=True)
+        forget_ended(self.deployment.folder)
         left = [*found.values(), *(running_of(one) for one in record.get("leaving", ()))]
         for running in left:
             self.retire(running)
@@ -61,7 +62,7 @@ class Children:
 
     def _note_end(self, child: Child, ended: Running) -> None:
         """Start it again at once; later and later where it keeps ending."""
-        forget(self.deployment.folder, ended)
+        forget_ended(self.deployment.folder)
         child.running = None
         child.failures, child.restarts = child.failures + 1, child.restarts + 1
         wait_s = 0.0 if child.failures == 1 else min(_MOST_S, 2.0 ** (child.failures - 2))

@@ -1,6 +1,5 @@
 """Processes of a deployment that were asked to end, until they have."""
 
-import os
 import signal
 import time
 from contextlib import suppress
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from llmops.serving import process
 from llmops.serving.process import Running
-from llmops.serving.supervisor.child import METRICS, METRICS_VARIABLE
+from llmops.serving.supervisor.child import METRICS
 
 
 class Leaving:
@@ -32,15 +31,15 @@ class Leaving:
         for running, deadline in self._retiring:
             if time.monotonic() > deadline:
                 process.ask_to_end(running, signal.SIGKILL)
-        for running in [running for running, _ in self._retiring if not running.alive]:
-            forget(self._folder, running)
-        self._retiring = [one for one in self._retiring if one[0].alive]
+        left = [one for one in self._retiring if one[0].alive]
+        if len(left) < len(self._retiring):
+            forget_ended(self._folder)
+        self._retiring = left
 
 
-def forget(folder: Path, ended: Running) -> None:
-    """Take a worker that ended out of the sums of the metrics."""
-    from llmops.serving.gateway.metrics import forget_worker
+def forget_ended(folder: Path) -> None:
+    """Keep what workers that ended have counted in one place, and take what they had under way out of the sums."""
+    from llmops.serving.gateway.sums import fold_ended
 
-    os.environ[METRICS_VARIABLE] = str(folder / METRICS)
-    with suppress(Exception):  # a disk that is full: the sums are off by one worker
-        forget_worker(ended.pid)
+    with suppress(Exception):  # a disk that is full: it is tried again when the next one ends
+        fold_ended(folder / METRICS)

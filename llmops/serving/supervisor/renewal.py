@@ -7,6 +7,7 @@ from llmops.serving import process, state
 from llmops.serving.process import Running
 from llmops.serving.supervisor.child import for_workers, worker_slots
 from llmops.serving.supervisor.children import Children
+from llmops.serving.supervisor.leaving import forget_ended
 from llmops.serving.supervisor.starting import log_of
 
 
@@ -59,6 +60,7 @@ class Renewal:
     def give_up_spare(self) -> None:
         if self.spare is not None:
             process.stop(self.spare.pid, self.spare.started, 1.0)
+            forget_ended(self._children.deployment.folder)
             self.spare = None
 
 
