@@ -5,6 +5,7 @@
 MLflow wants exactly one client class in this module, so its base is named through `deployments`.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -100,7 +101,7 @@ def _tell(line: str) -> None:
 
 
 def _requests(inputs: Any) -> list[dict[str, Any]]:
-    rows = inputs.to_dict("records") if hasattr(inputs, "to_dict") else inputs
+    rows = [_given(row) for row in inputs.to_dict("records")] if hasattr(inputs, "to_dict") else inputs
     rows = [rows] if isinstance(rows, dict) else list(rows or [])
     if not all(isinstance(row, dict) for row in rows):
         rows = []
@@ -116,6 +117,12 @@ def _requests(inputs: Any) -> list[dict[str, Any]]:
             error_code=INVALID_PARAMETER_VALUE,
         )
     return rows
+
+
+def _given(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a frame as it was given: without the fields that only others have, for whose sake pandas makes a 5 5.0."""
+    found = {name: value for name, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+    return {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in found.items()}
 
 
 class _Mistake(MlflowException, click.ClickException):
