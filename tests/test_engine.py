@@ -488,3 +488,19 @@ def test_an_engine_whose_answer_shows_poison_is_started_anew_though_its_probes_a
     monkeypatch.setattr(Engine, "heal", lambda self, anew=False: healed.append(anew))
     OnVllm("handbook").tend([How(engine.key)])
     assert engine.is_suspect and healed == [True]
+
+
+def test_an_engine_that_somebody_starts_just_now_is_left_to_them_and_told_once_it_is_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record.folder().mkdir(parents=True)
+    found, hows, tending = Record(SPEC, holders=("handbook",)), [How(record.engine_key(SPEC))], OnVllm("handbook")
+    record.write(found)
+    with monkeypatch.context() as well:
+        well.setattr(Engine, "trouble", lambda self: "")
+        assert tending.tend(hows) == ""
+    with record.lock(found.key):
+        record.write(replace(found, restarts=1))
+        assert Engine(found.key).trouble() == "its process has ended." and tending.tend(hows) == ""
+    monkeypatch.setattr(Engine, "trouble", lambda self: "")
+    assert tending.tend(hows).endswith("was started anew.")

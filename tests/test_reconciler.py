@@ -507,6 +507,126 @@ def test_workers_follow_an_engine_to_another_address_and_one_that_is_gone_is_mad
     assert read_plan(folder).loaded == {ONE: How(url="third")} and roster_says(roster, "") == ONE
 
 
+class Slowly(InProcess):
+    """Prepares the third release when it is let. One that is dead is at another address once it is healed."""
+
+    def __init__(self) -> None:
+        super().__init__("handbook")
+        self.begun, self.let, self.is_dead, self.url = threading.Event(), threading.Event(), False, "first"
+
+    def prepare(self, release: Release) -> How:
+        if release.generator.max_new_tokens == 6:
+            self.begun.set()
+            assert self.let.wait(60)
+        return self.now(How())
+
+    def tend(self, hows: Collection[How]) -> str:
+        if not self.is_dead:
+            return ""
+        self.is_dead, self.url = False, "second"
+        return "the engine was started anew."
+
+    def now(self, how: How) -> How:
+        return replace(how, url=self.url)
+
+
+def test_an_engine_that_dies_while_a_release_loads_is_healed_meanwhile(
+    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmops.serving.rollout.reconciler.TEND_S", 0.1)
+    deploy(allow_unattested=True)
+    move(ONE)
+    engines = Slowly()
+    with running(Reconciler("handbook", lambda *_: engines)):
+        roster.wait_until_ready(60)
+        move(THREE)
+        assert engines.begun.wait(60)
+        engines.is_dead = True
+        wait_for(lambda: read_plan(folder).loaded == {ONE: How(url="second")})
+        engines.let.set()
+        wait_for(lambda: len(events(folder, "rollout")) == 2, 60)
+    assert told(folder) == ["rollout", "engine", "rollout"]
+    assert read_plan(folder).loaded == {ONE: How(url="second"), THREE: How(url="second")}
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_a_canary_that_fails_while_another_release_loads_goes_back_meanwhile_for_good(
+    folder: Path, roster: PlannedRoster, alias: str
+) -> None:
+    deploy(allow_unattested=True, canary=30)
+    move(ONE)
+    move(TWO, "challenger")
+    engines = Slowly()
+    with running(Reconciler("handbook", lambda *_: engines)):
+        wait_for(lambda: bool(events(folder, "canary")), 60)
+        wait_for(lambda: bool(read_reports(folder)[0].trial))
+        move(THREE, alias)
+        assert engines.begun.wait(60)
+        hear(roster, ONE, 40)
+        hear(roster, TWO, 25, status=502)
+        wait_for(lambda: bool(events(folder, "breach")))
+        assert (read_plan(folder).current, read_plan(folder).canary, read_plan(folder).breached) == (ONE, None, TWO)
+        engines.let.set()
+        wait_for(lambda: len(events(folder)) == 4, 60)
+        time.sleep(0.5)
+    plan, canary = read_plan(folder), read_plan(folder).canary
+    if alias == "champion":
+        assert (plan.current, canary, plan.breached) == (THREE, None, TWO)
+    else:
+        assert (plan.current, canary and canary.uri, plan.breached) == (ONE, THREE, "")
+    assert told(folder) == ["rollout", "canary", "breach", "rollout" if alias == "champion" else "canary"]
+
+
+def test_an_engine_that_stays_dead_is_no_reason_against_the_release_that_loads(
+    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hopeless(Slowly):
+        def tend(self, hows: Collection[How]) -> str:
+            if self.is_dead:
+                raise EngineError("vLLM ended while starting.")
+            return ""
+
+    monkeypatch.setattr("llmops.serving.rollout.reconciler.TEND_S", 0.1)
+    deploy(allow_unattested=True)
+    move(ONE)
+    engines = Hopeless()
+    with running(Reconciler("handbook", lambda *_: engines)):
+        roster.wait_until_ready(60)
+        move(THREE)
+        assert engines.begun.wait(60)
+        engines.is_dead = True
+        wait_for(lambda: bool(events(folder, "failed")))
+        engines.let.set()
+        wait_for(lambda: read_plan(folder).current == THREE, 60)
+    assert events(folder, "failed")[0]["release"] == ONE
+
+
+ENDLESS = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from llmops.serving.rollout import keeper, reconciler
+
+def download(_):
+    print("begun", flush=True)
+    return ThreadPoolExecutor(1).submit(time.sleep, 600).result()
+
+keeper.check_parts = download
+reconciler.main("handbook")
+"""
+
+
+def test_told_to_end_in_the_middle_of_a_download_it_ends_at_once(folder: Path) -> None:
+    deploy(allow_unattested=True)
+    move(ONE)
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline() == b"begun\n"
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
 def test_a_full_disk_leaves_what_answers_and_passes(
     folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

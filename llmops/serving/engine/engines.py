@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class Engine:
     def heal(self, anew: bool = False) -> bool:
         """Start it anew, with its adapters, where it doesn't answer as it should; return whether that was so.
 
-        `anew` does it whatever it answers: for an engine that was seen to compute values that are no numbers.
+        `anew` does it whatever it answers: for an engine that was seen to compute values that are no numbers. While somebody
+        else starts it, or gives it an adapter, it is left to them.
 
         Raises:
             EngineError: it doesn't start, or an adapter's files are gone.
@@ -72,11 +74,12 @@ class Engine:
         if not anew and not self.trouble() and not running.missing(self.record):
             return False
         before = self.record.started
-        with record.lock(self.key):
+        with suppress(BlockingIOError), record.lock(self.key, wait=False):
             if anew and self.record.started == before:  # nobody else did meanwhile
                 running.load_missing(running.start(self.record, START_S))
                 record.path(self.key, "suspect").unlink(missing_ok=True)
             return running.ensure(self.record).started != before
+        return False
 
     def load(self, holder: str, uri: str, digest: str, folder: Path, probes: Sequence[Probe] = ()) -> str:
         """Check an adapter, load it, prove that it works and harms nobody; return the name to ask for it by.

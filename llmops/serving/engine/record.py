@@ -83,11 +83,15 @@ def secret(key: str) -> Path:
 
 
 @contextmanager
-def lock(key: str) -> Iterator[None]:
-    """Hold an engine's lock: it is started, ended and given adapters by one at a time. A kill lets go of it."""
+def lock(key: str, wait: bool = True) -> Iterator[None]:
+    """Hold an engine's lock: it is started, ended and given adapters by one at a time. A kill lets go of it.
+
+    Raises:
+        BlockingIOError: another one holds it, and it isn't to be waited for.
+    """
     files.make_private(folder())
     with path(key, "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 

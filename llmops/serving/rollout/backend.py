@@ -131,15 +131,14 @@ class OnVllm(InProcess):
         add_event(state.deployment_folder(self.holder), "engine", text=text)
 
     def tend(self, hows: Collection[How]) -> str:
-        """Others who share an engine repair it too."""
+        """Others who share an engine repair it too: what they do is told once it is done."""
         told = []
         for engine in _engines(hows):
             before = self._restarts.get(engine.key, engine.record.restarts)
-            if engine.is_suspect:  # what got into its memory can lie in a part of it that no probe reads
-                trouble = "It computed values that are no numbers."
-                engine.heal(anew=True)
-            elif trouble := engine.trouble():
-                engine.heal()
+            is_suspect = engine.is_suspect  # what got into its memory can lie in a part of it that no probe reads
+            trouble = "It computed values that are no numbers." if is_suspect else engine.trouble()
+            if trouble and not engine.heal(anew=is_suspect):
+                continue
             found = engine.record
             self._restarts[engine.key] = found.restarts
             if found.restarts > before:

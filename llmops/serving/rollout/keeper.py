@@ -1,12 +1,15 @@
 """The reconciler's hand on the plan: it writes the next one, and sees whether the workers have carried it out."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from llmops.errors import ArtifactError, DeploymentError, EngineError
 from llmops.registry.parts import check_parts
@@ -22,16 +25,22 @@ LOAD_S = 900.0  # that workers have for a release
 _TICK_S = 0.05
 _log = logging.getLogger(__name__)
 
+Made = TypeVar("Made")
+
 
 class Ended(DeploymentError):
     """The reconciler was told to end."""
 
 
 class Keeper:
-    """The plan of the deployment in `folder`; `ended` is set when nothing is to be waited for any more."""
+    """The plan of the deployment in `folder`; `ended` is set when nothing is to be waited for any more.
 
-    def __init__(self, folder: Path, ended: threading.Event) -> None:
-        self.folder, self._ended = folder, ended
+    `meanwhile` is called again and again where something is waited for. It may write the plan, but for which releases are
+    loaded: what follows goes on from the plan as it is then. All of this happens in one thread.
+    """
+
+    def __init__(self, folder: Path, ended: threading.Event, meanwhile: Callable[[], None]) -> None:
+        self.folder, self._ended, self._meanwhile = folder, ended, meanwhile
         self.plan = self._read()
 
     def write(self, plan: Plan) -> None:
@@ -54,7 +63,7 @@ class Keeper:
         try:
             if uri not in self.plan.loaded:
                 with copies.fetching():
-                    how = backend.prepare(check_parts(resolve(uri)))
+                    how = self.beside(lambda: backend.prepare(check_parts(resolve(uri))))
                     self.write(replace(self.plan.holding(uri, how), engine=engine))
             checked = time.time()
             self.wait_until_held(uri)
@@ -78,6 +87,24 @@ class Keeper:
         if not self.wait(lambda: all(map(self._is_held, uris)), LOAD_S):
             raise EngineError(f"no worker loaded {', '.join(uris)} within {LOAD_S:.0f} s. Their logs say more.")
 
+    def beside(self, work: Callable[[], Made]) -> Made:
+        """What slow work comes to, done in a thread of its own, which ends with the process.
+
+        Raises:
+            Ended: the reconciler ends; what was begun is left as a kill leaves it.
+        """
+        made: Future[Made] = Future()
+
+        def run() -> None:
+            try:
+                made.set_result(work())
+            except BaseException as error:
+                made.set_exception(error)
+
+        threading.Thread(target=run, name="beside", daemon=True).start()
+        self.wait(made.done, math.inf)
+        return made.result()
+
     def wait(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until something is so; return whether it is.
 
@@ -90,6 +117,7 @@ class Keeper:
                 raise Ended("the reconciler was told to end.")
             if time.monotonic() > deadline:
                 return False
+            self._meanwhile()
         return True
 
     def is_warm(self, uri: str) -> bool:

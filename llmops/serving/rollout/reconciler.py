@@ -48,15 +48,20 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Brings a deployment to what the registry says, a look at a time. It alone writes the plan."""
+    """Brings a deployment to what the registry says, a look at a time. It alone writes the plan, in one thread.
+
+    While that waits for what is slow in a look, engines are repaired and a canary is judged.
+    """
 
     def __init__(self, name: str, backend: Callable[[str, Options], Backend] = backend_of) -> None:
         self._name, self._folder, self._make_backend = name, state.deployment_folder(name), backend
         self._ended, self._attempts = threading.Event(), Attempts()
-        self._keeper = Keeper(self._folder, self._ended)
+        self._keeper = Keeper(self._folder, self._ended, lambda: self._go_on(self._judge))
         self._deployment: Deployment | None = None
         self._made: tuple[Options, Backend] | None = None
         self._is_settled = False  # whether nothing is held that an earlier process may have left
+        self._beat: Callable[[], object] = lambda: None
+        self._upkeep_at, self._tend_at = 0.0, time.monotonic() + TEND_S
 
     def run(self, beat: Callable[[], object] = lambda: None) -> None:
         """Look every `poll_s` seconds, and at once when woken or the deployment is changed; `beat` is called all the time.
@@ -65,20 +70,15 @@ class Reconciler:
             DeploymentError: another reconciler works on the deployment.
         """
         with self._alone():
-            seen, look_at, upkeep_at, tend_at = woken(self._folder), 0.0, 0.0, time.monotonic() + TEND_S
+            self._beat, seen, look_at = beat, woken(self._folder), 0.0
             while not self._ended.wait(TICK_S):
-                self._safely(beat)
                 now = time.monotonic()
                 if (last := woken(self._folder)) != seen:
                     seen, look_at = last, 0.0
                     self._attempts.hurry()
-                if now >= upkeep_at:
-                    look_at = 0.0 if self._has_changed() else look_at
-                    upkeep_at = now + UPKEEP_S
-                    self._safely(self.upkeep)
-                if now >= tend_at:
-                    self._safely(self.tend)
-                    tend_at = time.monotonic() + TEND_S
+                if now >= self._upkeep_at and self._has_changed():
+                    look_at = 0.0
+                self._go_on(self.upkeep)
                 if now >= look_at:
                     self._safely(self.look)
                     look_at = now + (self._deployment.options.poll_s if self._deployment else UPKEEP_S)
@@ -98,8 +98,10 @@ class Reconciler:
         start = time.time()
         try:
             model, _, _ = split_uri(deployment.model_uri)
-            aliases = read_aliases(model)
+            aliases = self._aliases(model)
             wanted = find_target(deployment.model_uri, aliases)
+        except Ended:
+            raise
         except Exception as error:
             self._failed(STORE, error, 0.0, "unreachable")
             return
@@ -118,9 +120,12 @@ class Reconciler:
     def upkeep(self) -> None:
         """End a canary that does worse, and let go of what no worker has any more."""
         if self._deployment is not None:
-            judge(self._keeper)
+            self._judge()
             self._keeper.prune()
             self._settle()
+
+    def _judge(self) -> None:
+        judge(self._keeper)
 
     def tend(self) -> None:
         """Have an engine that doesn't answer started anew; workers follow it to another address."""
@@ -140,6 +145,16 @@ class Reconciler:
         if loaded != plan.loaded:
             self._keeper.write(replace(plan, loaded=loaded))
 
+    def _go_on(self, upkeep: Callable[[], None]) -> None:
+        """Do what is due and waits for no release."""
+        self._safely(self._beat)
+        if time.monotonic() >= self._upkeep_at:
+            self._safely(upkeep)
+            self._upkeep_at = time.monotonic() + UPKEEP_S
+        if time.monotonic() >= self._tend_at:
+            self._safely(self.tend)
+            self._tend_at = time.monotonic() + TEND_S
+
     @property
     def _backend(self) -> Backend:
         assert self._deployment is not None
@@ -154,11 +169,12 @@ class Reconciler:
         if uri == before:
             return
         if not deployment.options.allow_unattested:
-            check_attested(seat_of(deployment.model_uri, deployment.asked), uri, follows="@" in deployment.model_uri)
+            seat, follows = seat_of(deployment.model_uri, deployment.asked), "@" in deployment.model_uri
+            keeper.beside(lambda: check_attested(seat, uri, follows))
         is_warm = keeper.is_warm(uri)
         checked = keeper.load(uri, self._backend, deployment.options.engine)
         loaded = time.time()
-        if not is_warm and find_target(deployment.model_uri, read_aliases(split_uri(uri)[0])) != uri:
+        if not is_warm and find_target(deployment.model_uri, self._aliases(split_uri(uri)[0])) != uri:
             keeper.tell("overtaken", f"{uri} was loaded, and is not asked for any more.", release=uri)
             wake(self._folder)
             return
@@ -170,14 +186,17 @@ class Reconciler:
             before=before, warm=is_warm, seconds={name: round(at - start, 3) for name, at in times.items()},
         )  # fmt: skip
 
+    def _aliases(self, model: str) -> dict[str, str]:
+        return self._keeper.beside(lambda: read_aliases(model))
+
     def _change_engine(self, options: Options) -> None:
         """Have releases run on what the options say now."""
-        keeper, before = self._keeper, self._keeper.plan
+        keeper, before, backend = self._keeper, self._keeper.plan, self._backend
         if not before.loaded or before.engine == options.engine:
             return
         self._is_settled = False  # what this makes ready is let go of, if it comes to nothing
-        hows = {uri: self._backend.prepare(check_parts(resolve(uri))) for uri in before.loaded}
-        keeper.write(replace(before, loaded=hows, engine=options.engine))
+        hows = keeper.beside(lambda: {uri: backend.prepare(check_parts(resolve(uri))) for uri in before.loaded})
+        keeper.write(replace(keeper.plan, loaded=hows, engine=options.engine))
         try:
             keeper.wait_until_held(*hows)
         except LLMOpsError:
@@ -233,8 +252,9 @@ class Reconciler:
             _log.warning("%s", what, exc_info=None if isinstance(error, LLMOpsError) else error)
             current = self._keeper.plan.current
             stays = f"{current} goes on answering" if current else "nothing answers yet"
-            release = {"release": what} if what.startswith("models:/") else {}
-            self._keeper.tell(kind, f"{line} ({stays}.)", **release)
+            tended = current if what == self.tend.__name__ else ""  # which is no reason against another one that loads
+            release = what if what.startswith("models:/") else tended
+            self._keeper.tell(kind, f"{line} ({stays}.)", **({"release": release} if release else {}))
 
     def _has_changed(self) -> bool:
         try:
@@ -260,6 +280,7 @@ def main(name: str) -> None:
         signal.signal(number, lambda *_: reconciler.end())
     signal.signal(signal.SIGUSR1, lambda *_: wake(state.deployment_folder(name)))
     reconciler.run(lambda: os.getppid() != parent and revive(name))
+    os._exit(0)  # a download that was begun has threads of its own, which an orderly exit waits for
 
 
 if __name__ == "__main__":

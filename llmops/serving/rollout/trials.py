@@ -21,37 +21,44 @@ def try_out(keeper: Keeper, uri: str, backend: Backend, options: Options) -> Non
         Refused: its ledger doesn't attest it. Then it answers nobody, but copies all the same.
         LLMOpsError: it can't be loaded, or the ledger can't be read.
     """
-    refused = _refused(keeper.plan, uri, options)
+    refused = _refused(keeper, uri, options)
     _change(keeper, uri, backend, replace(options, canary=0.0) if refused else options)
     if refused:
         raise refused
 
 
-def _refused(plan: Plan, uri: str, options: Options) -> Refused | None:
+def _refused(keeper: Keeper, uri: str, options: Options) -> Refused | None:
     """Why a challenger may not begin to answer users."""
+    plan = keeper.plan
     is_new = bool(uri) and uri != plan.breached and (plan.canary is None or plan.canary.uri != uri)
     if not options.canary or not is_new or options.allow_unattested:
         return None
     try:
-        check_attested(Seat(split_uri(uri)[0], CHALLENGER), uri, follows=True)
+        keeper.beside(lambda: check_attested(Seat(split_uri(uri)[0], CHALLENGER), uri, follows=True))
     except Refused as error:
         return error
     return None
 
 
 def _change(keeper: Keeper, uri: str, backend: Backend, options: Options) -> None:
-    plan = keeper.plan
+    tried = _trying(keeper.plan, uri, options)
+    if tried == keeper.plan:
+        return
+    if tried.canary or tried.shadow:
+        keeper.load(uri, backend, options.engine)
+    before = keeper.plan  # its canary may have been ended meanwhile
+    keeper.write(_trying(before, uri, options).pruned())
+    _tell(keeper, before)
+
+
+def _trying(plan: Plan, uri: str, options: Options) -> Plan:
+    """The plan with a challenger as the options say; one that did worse before gets no share any more."""
     breached = plan.breached if plan.breached == uri else ""
     share = options.canary if uri and not breached else 0.0
-    shadow = uri if options.shadow else ""
-    now = (plan.canary.uri, plan.canary.percent) if plan.canary else ("", 0.0)
-    if (*now, plan.shadow, plan.breached) == (uri if share else "", share, shadow, breached):
-        return
-    if share or shadow:
-        keeper.load(uri, backend, options.engine)
-    canary = plan.canary if share and (uri, share) == now else Canary(uri, share, time.time()) if share else None
-    keeper.write(replace(keeper.plan, canary=canary, shadow=shadow, breached=breached).pruned())
-    _tell(keeper, plan)
+    canary = plan.canary
+    if not share or canary is None or (canary.uri, canary.percent) != (uri, share):
+        canary = Canary(uri, share, time.time()) if share else None
+    return replace(plan, canary=canary, shadow=uri if options.shadow else "", breached=breached)
 
 
 def judge(keeper: Keeper) -> None:
@@ -62,7 +69,7 @@ def judge(keeper: Keeper) -> None:
     reports = [one for one in read_reports(keeper.folder) if one.trial == canary.since]
     now, tried = (add_up(one.tallies.get(uri, Tally()) for one in reports) for uri in (current, canary.uri))
     if line := find_breach(now, tried):
-        keeper.write(replace(keeper.plan, canary=None, breached=canary.uri).pruned())
+        keeper.write(replace(keeper.plan, canary=None, breached=canary.uri))
         told = f"{canary.uri} did worse than {current}, and answers nobody any more: {line}"
         keeper.tell("breach", told, release=canary.uri)
 
