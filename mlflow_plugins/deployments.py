@@ -140,7 +140,7 @@ def _call(action: Callable[[], Result], error_code: int = INVALID_PARAMETER_VALU
 
 
 def run_local(name: str, model_uri: str, flavor: str | None = None, config: dict[str, str] | None = None) -> None:
-    """Serve in the foreground until told to end, and leave nothing: `mlflow deployments run-local -t llmops`.
+    """Serve in the foreground until told to end, and leave keys and logs: `mlflow deployments run-local -t llmops`.
 
     This process becomes the supervisor, as a container or a systemd unit wants it.
     """

@@ -102,11 +102,12 @@ def test_a_base_that_takes_no_adapters_is_served_without() -> None:
 def test_the_key_is_in_the_environment_and_in_no_command_line() -> None:
     ours = {
         "PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "OPENAI_API_KEY": "sk-1", "MLFLOW_TRACKING_PASSWORD": "p",
-        "HF_TOKEN": "t", "PYTHONPATH": "/ours", "AWS_SECRET_ACCESS_KEY": "s",
+        "HF_TOKEN": "t", "PYTHONPATH": "/ours", "AWS_SECRET_ACCESS_KEY": "s", "SSL_PASSPHRASE": "p",
+        "HTTPS_PROXY": "http://me:p@proxy:3128", "http_proxy": "http://proxy:3128", "DATABASE_URL": "postgresql://me:p@db/x",
     }  # fmt: skip
     found = flags.variables(SPEC, "the-key", Path("/cache"), Path("/scratch"), ours)
     assert found["VLLM_API_KEY"] == "the-key" and "the-key" not in flags.command(SPEC, "vllm", 1)
-    assert {name for name in ours if name in found} == {"PATH", "CUDA_VISIBLE_DEVICES"}
+    assert {name for name in ours if name in found} == {"PATH", "CUDA_VISIBLE_DEVICES", "http_proxy"}
     wanted = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
     assert found.items() >= {**wanted, "TMPDIR": "/scratch", "VLLM_NO_USAGE_STATS": "1"}.items()
 

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from llmops.serving.keys.__main__ import main as create_keys
+from llmops.serving.keys.check import Keys, check_bind
+from llmops.serving.keys.file import FILE
 from llmops.serving.options import Options, read_options
 
 SERVING = ROOT / "examples" / "serving"
@@ -90,6 +93,18 @@ def test_the_docker_file_copies_what_there_is_and_starts_with_options_that_exist
     assert entry == ["mlflow", "deployments", "run-local", "-t", "llmops"]
     options = options_of(arguments, tmp_path)
     assert options.host == "0.0.0.0" and f"EXPOSE {options.port}" in text
+
+
+def test_the_container_starts_with_the_keys_that_are_made_in_it_first(tmp_path: Path) -> None:
+    text = (SERVING / "Dockerfile").read_text(encoding="utf-8")
+    make, start = (shlex.split(line) for line in re.findall(r"^#   (docker run .*)", text, re.M))
+    assert make[make.index("-v") + 1] == start[start.index("-v") + 1] == "llmops-state:/state" and start[-1] == make[-8]
+    assert make[make.index("--entrypoint") + 1] == "python" and make[-7:-5] == ["-m", "llmops.serving.keys"]
+    create_keys([word.replace("/state", str(tmp_path)) for word in make[-5:]])
+    (arguments,) = re.findall(r"^CMD (\[.*\])", text, re.M)
+    words = yaml.safe_load(arguments)
+    check_bind(options_of(words, tmp_path).host, Keys(tmp_path / words[1] / FILE).required)
+    assert shlex.join(make) in PAGE
 
 
 @pytest.mark.parametrize("one", PLAIN, ids=lambda one: one["kind"])

@@ -105,7 +105,7 @@ def delete(name: str) -> str:
 
 
 def forget(name: str) -> None:
-    """What remains to be done when a deployment in the foreground has ended: its keys stay."""
+    """What remains to be done when a deployment in the foreground has ended: its keys and logs stay."""
     lifecycle.release_engine(name)
     state.remove(name, keep=(KEYS, "logs"))
 

@@ -1,7 +1,6 @@
 """A deployment as it is asked for: checked before anything starts, and what is other in it than in the one that runs."""
 
 import os
-import re
 import ssl
 from collections.abc import Mapping
 
@@ -20,10 +19,8 @@ from llmops.serving.rollout.target import resolve
 from llmops.serving.state import Deployment
 from llmops.serving.status import runs
 from llmops.serving.supervisor.record import find_supervisor
-from llmops.tracking.environment import store_environment
+from llmops.tracking.environment import SECRET, store_environment
 from llmops.tracking.releases import read_release
-
-_SECRET = re.compile("PASSWORD|TOKEN|SECRET|_KEY|RUN_ID|PASSPHRASE")
 
 
 def check_wanted(name: str, model_uri: str, options: Options, existing: Deployment | None) -> Deployment:
@@ -87,9 +84,9 @@ def _their_environment(existing: Deployment) -> Mapping[str, str]:
 
 
 def _store() -> dict[str, str]:
-    """What processes have to know of the store, also after a restart of the machine; no secrets."""
-    known = store_environment()
-    return {name: value for name, value in known.items() if name.startswith("MLFLOW_") and not _SECRET.search(name)}
+    """What processes have to know of the store, also after a restart of the machine; no secrets but those in addresses."""
+    known = {name: value for name, value in store_environment().items() if name.startswith("MLFLOW_")}
+    return {name: value for name, value in known.items() if not SECRET.search(name) and "RUN_ID" not in name}
 
 
 def difference(existing: Deployment, wanted: Deployment) -> str:

@@ -1,9 +1,12 @@
 """What a process started here has to know of the store."""
 
 import os
+import re
 from pathlib import Path
 
 import mlflow
+
+SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL", re.IGNORECASE)  # in the name of a variable
 
 
 def store_environment() -> dict[str, str]:

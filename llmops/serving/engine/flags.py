@@ -8,10 +8,12 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from llmops.addresses import without_password
 from llmops.errors import ConfigError
 from llmops.models.tokenizer import base_identity, load_tokenizer, read_window
 from llmops.models.weights import Weights
 from llmops.planning.serving import MAX_LORA_RANKS, NO_ADAPTERS
+from llmops.tracking.environment import SECRET
 
 HOST = "127.0.0.1"  # some of vLLM's paths answer without its key: nobody but this machine may ask
 DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
@@ -19,7 +21,7 @@ USUAL_RANK, GPU_SHARE = 16, 0.9
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of processor time, for a container
 _KERNELS = 64  # that oneDNN keeps: a count of tokens in a batch needs some six, and each of its own 1,024 takes up to 1 MB
 _TOKENS_EACH = 1024  # that memory is set aside for, for each of the requests at once
-_PRIVATE = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
+_OURS = re.compile("^PYTHON|^VIRTUAL_ENV$|^MLFLOW_", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def variables(
     spec: EngineSpec, key: str, cache: Path, scratch: Path, ours: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """The environment: ours without what is secret or of our Python, and vLLM's own settings."""
-    shared = {name: value for name, value in ours.items() if not _PRIVATE.search(name)}
+    shared = {name: value for name, value in ours.items() if not (_OURS.search(name) or _is_secret(name, value))}
     on_cpu = {
         "OMP_NUM_THREADS": str(spec.threads or usual_threads()), "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_CPU_KVCACHE_SPACE": str(spec.cache_gib),
@@ -173,6 +175,10 @@ def variables(
         "XDG_CACHE_HOME": str(cache), "XDG_CONFIG_HOME": str(cache), "TMPDIR": str(scratch),
         **(on_cpu if spec.device == "cpu" else {}),
     }  # fmt: skip
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(SECRET.search(name)) or without_password(value) != value
 
 
 def _read_config(weights: Weights) -> Any:
