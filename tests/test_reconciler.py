@@ -195,24 +195,32 @@ def test_what_the_ledger_does_not_attest_is_refused_and_told_once_and_served_onc
 def test_a_release_that_was_changed_since_it_was_attested_is_refused(folder: Path, roster: PlannedRoster) -> None:
     for uri in (TWO, ONE):
         promote(uri)
-    exchange_files(TWO, THREE)
     reconciler = Reconciler("handbook")
     reconciler.look()
-    deploy(TWO)
-    reconciler.look()
-    (refused,) = events(folder, "refused")
-    assert f"{TWO} has digest {get_version(THREE).digest[:12]}, by the ledger of handbook@champion it was" in refused["text"]
-    assert read_plan(folder).current == ONE
-    deploy(TWO, allow_unattested=True)
-    reconciler.look()
-    assert read_plan(folder).current == TWO
+    with exchanged(TWO, THREE):
+        deploy(TWO)
+        reconciler.look()
+        (refused,) = events(folder, "refused")
+        said = f"{TWO} has digest {get_version(THREE).digest[:12]}, by the ledger of handbook@champion it was"
+        assert said in refused["text"] and read_plan(folder).current == ONE
+        deploy(TWO, allow_unattested=True)
+        reconciler.look()
+        assert read_plan(folder).current == TWO
 
 
-def exchange_files(uri: str, other: str) -> None:
-    """Put another release's files in the place of a version's, and its digest on it."""
-    shutil.copytree(model_file(other).parent, model_file(uri).parent, dirs_exist_ok=True)
+@contextmanager
+def exchanged(uri: str, other: str) -> Iterator[None]:
+    """Have another release's files in the place of a version's, and its digest on it, in this test's copy of the store."""
+    files, aside = model_file(uri).parent, model_file(uri).parent.with_suffix(".aside")
+    files.rename(aside)
+    shutil.copytree(model_file(other).parent, files)
     number = uri.rpartition("/")[2]
     mlflow.MlflowClient().set_model_version_tag("handbook", number, DIGEST_TAG, get_version(other).digest)
+    try:
+        yield
+    finally:
+        shutil.rmtree(files)
+        aside.rename(files)
 
 
 def test_a_release_that_is_pinned_is_served_if_it_ever_held_the_seat_or_without_the_ledgers_word(
