@@ -229,6 +229,7 @@ class Reconciler:
             self._failed(what, error, 0.0, "refused" if isinstance(error, Refused) else "unreachable")
         except Exception as error:
             assert self._deployment is not None
+            self._is_settled = False  # it may have made an engine ready before
             self._failed(what, error, self._deployment.options.poll_s, "failed")
         else:
             if line := self._attempts.worked(what):
