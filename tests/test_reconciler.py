@@ -538,18 +538,25 @@ class Slowly(InProcess):
         return replace(how, url=self.url)
 
 
-def test_an_engine_that_dies_while_a_release_loads_is_healed_meanwhile(
-    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def dying_while_a_release_loads(engines: Slowly, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """ONE answers, THREE is being made ready, and the engine has just died."""
     monkeypatch.setattr("llmops.serving.rollout.reconciler.TEND_S", 0.1)
     deploy(allow_unattested=True)
     move(ONE)
-    engines = Slowly()
     with running(Reconciler("handbook", lambda *_: engines)):
         roster.wait_until_ready(60)
         move(THREE)
         assert engines.begun.wait(60)
         engines.is_dead = True
+        yield
+
+
+def test_an_engine_that_dies_while_a_release_loads_is_healed_meanwhile(
+    folder: Path, roster: PlannedRoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = Slowly()
+    with dying_while_a_release_loads(engines, roster, monkeypatch):
         wait_for(lambda: read_plan(folder).loaded == {ONE: How(url="second")})
         engines.let.set()
         wait_for(lambda: len(events(folder, "rollout")) == 2, 60)
@@ -594,15 +601,8 @@ def test_an_engine_that_stays_dead_is_no_reason_against_the_release_that_loads(
                 raise EngineError("vLLM ended while starting.")
             return ""
 
-    monkeypatch.setattr("llmops.serving.rollout.reconciler.TEND_S", 0.1)
-    deploy(allow_unattested=True)
-    move(ONE)
     engines = Hopeless()
-    with running(Reconciler("handbook", lambda *_: engines)):
-        roster.wait_until_ready(60)
-        move(THREE)
-        assert engines.begun.wait(60)
-        engines.is_dead = True
+    with dying_while_a_release_loads(engines, roster, monkeypatch):
         wait_for(lambda: bool(events(folder, "failed")))
         engines.let.set()
         wait_for(lambda: read_plan(folder).current == THREE, 60)
