@@ -159,7 +159,7 @@ def test_deploying_what_was_never_promoted(
 ANSWERS = {
     "is not in the registry": (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}'),
     "fails or can't be reached": (500, '{"error_code": "INTERNAL_ERROR", "message": "no disk"}'),
-    "may not ask what is to be served": (403, "Permission denied"),
+    "is not in the registry http://.*, or you may not read it": (403, "Permission denied"),
 }
 
 

@@ -15,6 +15,7 @@ from llmops.tracking import copies
 
 DIGEST_TAG, CURRENT = "llmops.digest", "current"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the latter of an alias that is not set, and of no name
+_DENIED = "PERMISSION_DENIED"  # of a name that isn't there, too, where a server knows who asks, and it is no administrator
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def get_version(uri: str) -> Registered:
     """Resolve `models:/<name>/<version>`, `models:/<name>/latest` or `models:/<name>@<alias>` to the version it means now.
 
     Raises:
-        ArtifactError: there is no such version, or it isn't one of ours.
+        ArtifactError: there is no such version, it isn't one of ours, or who asks may not read it.
     """
     known = copies.recall(uri)
     if known and known.keys() == Registered.__annotations__.keys():
@@ -106,6 +107,8 @@ def get_version(uri: str) -> Registered:
         else:
             version = client.get_model_version(name, number)
     except MlflowException as error:
+        if error.error_code == _DENIED:
+            raise ArtifactError(f"{uri!r} is not in the registry {_registry()}, or you may not read it.") from error
         if error.error_code not in ABSENT:
             raise
         raise ArtifactError(f"{uri!r} is not in the registry {_registry()} ({error.message}).") from error
