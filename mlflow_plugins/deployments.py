@@ -108,9 +108,9 @@ def _requests(inputs: Any) -> list[dict[str, Any]]:
     if rows and all({"role", "content"} <= row.keys() for row in rows):
         return [{"messages": [{"role": row["role"], "content": row["content"]} for row in rows]}]
     if rows and all(isinstance(row.get("messages"), dict) for row in rows):  # pandas takes one request's messages apart
-        return [{"messages": [row["messages"] for row in rows]}]
+        return [{**rows[0], "messages": [row["messages"] for row in rows]}]
     if rows and all(isinstance(row.get("question"), str) for row in rows):
-        return [{"messages": [{"role": "user", "content": row["question"]}]} for row in rows]
+        return [{**_without(row, "question"), "messages": [{"role": "user", "content": row["question"]}]} for row in rows]
     if not rows or not all(isinstance(row.get("messages"), list) for row in rows):
         raise _Mistake(
             'inputs must be [{"messages": [{"role": "user", "content": "..."}]}] or [{"question": "..."}].',
@@ -123,6 +123,10 @@ def _given(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a frame as it was given: without the fields that only others have, for whose sake pandas makes a 5 5.0."""
     found = {name: value for name, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
     return {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in found.items()}
+
+
+def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
 
 
 class _Mistake(MlflowException, click.ClickException):

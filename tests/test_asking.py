@@ -15,10 +15,10 @@ from llmops.serving.options import Options
 from llmops.serving.state import Deployment
 
 
-def ask(tmp_path: Path, engine: EchoEngine, *requests: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers to a file of requests, of a deployment on this engine, by the command line."""
+def ask(tmp_path: Path, engine: EchoEngine, given: object) -> list[dict[str, Any]]:
+    """The answers to what is given in a file, of a deployment on this engine, by the command line."""
     file = tmp_path / "requests.json"
-    file.write_text(json.dumps(requests))
+    file.write_text(json.dumps(given))
     with served(gateway(tmp_path, bot(release("prompt"), engine))) as (url, _):
         state.write(Deployment("handbook", "models:/handbook/5", Options(), int(url.rpartition(":")[2])))
         command = ["predict", "-t", "llmops", "--name", "handbook", "-I", str(file)]
@@ -40,8 +40,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_requests_with_other_fields_are_answered_each_with_its_own(tmp_path: Path) -> None:
     engine = EchoEngine()
     talk = [says("Who pays?"), says("We do.", "assistant"), says("How much?")]
-    answers = ask(tmp_path, engine, {"messages": [says("How long?")], "max_tokens": 5}, {"messages": talk})
+    answers = ask(tmp_path, engine, [{"messages": [says("How long?")], "max_tokens": 5}, {"messages": talk}])
     assert [one["object"] for one in answers] == ["chat.completion"] * 2
     first, second = engine.requests
     assert first.max_new_tokens == 5 < second.max_new_tokens
     assert "Who pays?" in str(second.messages) and "How much?" in str(second.messages)
+
+
+def test_one_request_that_is_no_list_is_asked_whole(tmp_path: Path) -> None:
+    engine = EchoEngine()
+    talk = [says("Who pays?"), says("We do.", "assistant"), says("How much?")]
+    (answer,) = ask(tmp_path, engine, {"messages": talk, "max_tokens": 5})
+    (asked,) = engine.requests
+    assert answer["object"] == "chat.completion" and asked.max_new_tokens == 5
+    assert "Who pays?" in str(asked.messages) and "How much?" in str(asked.messages)
+
+
+def test_a_question_is_asked_with_its_other_fields(tmp_path: Path) -> None:
+    engine = EchoEngine()
+    ask(tmp_path, engine, [{"question": "How long?", "max_tokens": 5}, {"question": "How much?", "max_tokens": 6}])
+    assert [one.max_new_tokens for one in engine.requests] == [5, 6]
