@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
+MAKEFLAGS += --jobs=2  # the two environments are made side by side
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 # The demo's own store, unless the environment names another.
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
