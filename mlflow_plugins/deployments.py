@@ -5,7 +5,7 @@
 MLflow wants exactly one client class in this module, so its base is named through `deployments`.
 """
 
-import math
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -101,7 +101,10 @@ def _tell(line: str) -> None:
 
 
 def _requests(inputs: Any) -> list[dict[str, Any]]:
-    rows = [_given(row) for row in inputs.to_dict("records")] if hasattr(inputs, "to_dict") else inputs
+    if hasattr(inputs, "to_json"):
+        rows = [_given(row) for row in json.loads(inputs.to_json(orient="records", date_format="iso"))]
+    else:
+        rows = inputs
     rows = [rows] if isinstance(rows, dict) else list(rows or [])
     if not all(isinstance(row, dict) for row in rows):
         rows = []
@@ -110,7 +113,7 @@ def _requests(inputs: Any) -> list[dict[str, Any]]:
     if rows and all(isinstance(row.get("messages"), dict) for row in rows):  # pandas takes one request's messages apart
         return [{**rows[0], "messages": [row["messages"] for row in rows]}]
     if rows and all(isinstance(row.get("question"), str) for row in rows):
-        return [{**_without(row, "question"), "messages": [{"role": "user", "content": row["question"]}]} for row in rows]
+        return [{**row, "messages": [{"role": "user", "content": row["question"]}]} for row in rows]
     if not rows or not all(isinstance(row.get("messages"), list) for row in rows):
         raise _Mistake(
             'inputs must be [{"messages": [{"role": "user", "content": "..."}]}] or [{"question": "..."}].',
@@ -121,12 +124,8 @@ def _requests(inputs: Any) -> list[dict[str, Any]]:
 
 def _given(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a frame as it was given: without the fields that only others have, for whose sake pandas makes a 5 5.0."""
-    found = {name: value for name, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+    found = {name: value for name, value in row.items() if value is not None}
     return {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in found.items()}
-
-
-def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != name}
 
 
 class _Mistake(MlflowException, click.ClickException):

@@ -60,3 +60,10 @@ def test_a_question_is_asked_with_its_other_fields(tmp_path: Path) -> None:
     engine = EchoEngine()
     ask(tmp_path, engine, [{"question": "How long?", "max_tokens": 5}, {"question": "How much?", "max_tokens": 6}])
     assert [one.max_new_tokens for one in engine.requests] == [5, 6]
+
+
+def test_what_no_request_has_is_left_out_a_date_too(tmp_path: Path) -> None:
+    engine = EchoEngine()
+    ask(tmp_path, engine, [{"question": "How long?", "created_at": "2026-11-27T10:00:00"}])
+    (asked,) = engine.requests
+    assert "How long?" in str(asked.messages) and "2026" not in str(asked.messages)
